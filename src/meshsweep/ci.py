@@ -1,0 +1,51 @@
+"""Export a plan as the job list of a CI system: one job per mesh."""
+
+from __future__ import annotations
+
+import json
+
+from meshsweep.cell import Cell
+from meshsweep.errors import SelectionError
+from meshsweep.matrix import Matrix
+from meshsweep.plan import Plan
+
+__all__ = ["GITHUB_JOBS", "github"]
+
+#: GitHub Actions refuses a matrix of more jobs.
+GITHUB_JOBS = 256
+
+
+def github(matrix: Matrix, made: Plan) -> str:
+    """Return one line of JSON for ``strategy.matrix``, and what a last job must find.
+
+    Raises SelectionError above GitHub's limit of 256 jobs.
+    """
+    machine = matrix.machines[made.machine]
+    tier = matrix.tiers[made.tier]
+    by_mesh: dict[str, list[Cell]] = {}
+    for cell in made.cells:
+        by_mesh.setdefault(cell.mesh, []).append(cell)
+    if len(by_mesh) > GITHUB_JOBS:
+        raise SelectionError(f"{len(by_mesh)} jobs: GitHub Actions takes {GITHUB_JOBS}; select fewer meshes")
+    jobs = [
+        {
+            "mesh": mesh,
+            "session": f"mesh_{mesh}",
+            "runner": list(machine.runner),
+            "arguments": " ".join(_arguments(made, cells)),
+            "cells": len(cells),
+            "timeout_minutes": tier.timeout_minutes,
+        }
+        for mesh, cells in by_mesh.items()
+    ]
+    expected = [str(cell) for cell in made.cells]
+    return json.dumps({"matrix": {"include": jobs}, "expect": {"environment": made.environment, "cells": expected}})
+
+
+def _arguments(made: Plan, cells: list[Cell]) -> list[str]:
+    """Return the filters with which a job's session expands to exactly these cells' axes."""
+    arguments = ["--tier", made.tier, "--env", made.environment, "--machine", made.machine]
+    for option, values in (("--dtype", [c.dtype for c in cells]), ("--scale", [c.scale for c in cells])):
+        for value in dict.fromkeys(values):
+            arguments += [option, value]
+    return arguments

@@ -1,0 +1,215 @@
+"""The ``meshsweep`` command: plan, run, report.
+
+Exit codes: 0 everything planned ran and passed, 1 failures, 2 a mistake of the user's
+(one line each), 3 infrastructure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from meshsweep import __version__
+from meshsweep.errors import MeshsweepError, SelectionError, UserError
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Run a test suite over a declared matrix of device meshes, dtypes and model scales.
+
+The matrix is the TOML files in matrix/. A cell is one mesh, dtype and scale, written
+1x8-bfloat8_b-tiny. Every cell runs the whole suite, in parallel workers, and every
+result ends up in one summary under .meshsweep/runs/.
+"""
+
+_EPILOG = """\
+examples:
+  meshsweep plan                            what a run would do, without running it
+  meshsweep run --mesh 1x8                  the cells of one mesh
+  meshsweep run --dtype bfloat16 -k router  one dtype, tests named router
+  meshsweep run --mesh 1x8 -- -x --pdb -n0  anything pytest understands, after --
+  meshsweep report                          the last run's summary again
+
+exit codes:
+  0  everything that was planned ran and passed
+  1  a test failed, crashed or never ran
+  2  a mistake in the matrix or on the command line
+  3  the infrastructure failed: pytest, a worker, the disk
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    ours, extra = _parse(arguments)
+    try:
+        code: int = ours.command(ours, extra)
+    except MeshsweepError as error:
+        for line in str(error).splitlines():
+            print(f"meshsweep: {line}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("meshsweep: interrupted", file=sys.stderr)
+        return 1
+    return code
+
+
+def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    # What follows `--` is pytest's alone; before it, what is not ours is pytest's too.
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    parser = _parser()
+    ours, unknown = parser.parse_known_args(arguments[:split])
+    extra = unknown + arguments[split + 1 :]
+    if extra and ours.command is not _run and ours.command is not _plan:
+        parser.error(f"unrecognized arguments: {' '.join(extra)}")
+    return ours, extra
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="meshsweep",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"meshsweep {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    plan = _command(commands, "plan", _plan, "show cells, tests, slots and expected time without running")
+    _add_selection(plan)
+    plan.add_argument("--ci", choices=["github"], help="print the job list of a CI system as JSON instead")
+    run = _command(commands, "run", _run, "run the cells and write the summary; other options go to pytest")
+    _add_selection(run)
+    report = _command(commands, "report", _report, "show a run's summary again, or merge several runs into one")
+    _add_places(report)
+    report.add_argument("runs", nargs="*", metavar="RUN", help="run name or directory (default: the latest)")
+    report.add_argument("--into", metavar="DIR", help="write summary.xml, .json and .md of all RUNs here")
+    report.add_argument("--expect", metavar="FILE", help="job list of `plan --ci`: cells without a result are failures")
+    report.add_argument("--markdown", action="store_true", help="print Markdown instead of a table")
+    return parser
+
+
+def _command(commands: Any, name: str, function: Any, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", metavar="DIR", default=".", help="the project (default: here)")
+    parser.add_argument("--home", metavar="DIR", help="where runs are kept (default: ROOT/.meshsweep)")
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    axes = parser.add_argument_group("selection", "an axis that is not named here is chosen by the tier")
+    for name, text in (
+        ("--mesh", "mesh, such as 1x8; may be repeated"),
+        ("--dtype", "dtype, such as bfloat8_b; may be repeated"),
+        ("--scale", "model scale, such as tiny; may be repeated"),
+    ):
+        axes.add_argument(name, action="append", default=[], metavar="NAME", help=text)
+    axes.add_argument("--tier", metavar="NAME", help="how much: a table of matrix/tiers.toml")
+    axes.add_argument("--env", metavar="NAME", help="what on: a table of matrix/environments.toml")
+    axes.add_argument("--machine", metavar="NAME", help="which host: a table of matrix/machines.toml")
+    parser.add_argument(
+        "--workers", type=_positive, metavar="N", help="at most N slots (default: one per core)"
+    )
+    parser.add_argument("--matrix", metavar="DIR", help="the matrix files (default: ROOT/matrix)")
+    _add_places(parser)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+class _Places:
+    """The directories of a command, as absolute paths."""
+
+    def __init__(self, ours: argparse.Namespace) -> None:
+        self.root = Path(ours.root).resolve()
+        self.home = Path(ours.home).resolve() if ours.home else self.root / ".meshsweep"
+        given = getattr(ours, "matrix", None)
+        self.matrix = Path(given).resolve() if given else self.root / "matrix"
+
+
+def _made(ours: argparse.Namespace, places: _Places) -> tuple[Any, Any]:
+    """Return the matrix and the plan of a command line."""
+    from meshsweep import loader, plan, selection
+
+    if not places.matrix.is_dir():
+        raise UserError(
+            f"{places.matrix}: no such directory; run this in a project with matrix/, or use --matrix"
+        )
+    matrix = loader.load(places.matrix)
+    chosen = selection.Selection(
+        tier=ours.tier or matrix.defaults.tier,
+        environment=ours.env or matrix.defaults.environment,
+        machine=ours.machine or matrix.defaults.machine,
+        meshes=tuple(ours.mesh),
+        dtypes=tuple(ours.dtype),
+        scales=tuple(ours.scale),
+    )
+    workers = ours.workers or len(os.sched_getaffinity(0))
+    return matrix, plan.make(matrix, chosen, selection.expand(matrix, chosen), workers=workers)
+
+
+def _plan(ours: argparse.Namespace, extra: list[str]) -> int:
+    from meshsweep import ci, forecast
+
+    places = _Places(ours)
+    matrix, made = _made(ours, places)
+    if ours.ci:
+        if extra:
+            raise SelectionError(f"--ci takes no pytest options: {' '.join(extra)}")
+        print(ci.github(matrix, made))
+        return 0
+    forecast.show(made, places.home, root=places.root, matrix=matrix, extra=extra, console=_console())
+    return 0
+
+
+def _run(ours: argparse.Namespace, extra: list[str]) -> int:
+    from meshsweep import report, rundir, runner, summary
+
+    places = _Places(ours)
+    matrix, made = _made(ours, places)
+    label = "-".join(ours.mesh) or "sweep"
+    directory = rundir.create(places.home, label)
+    found = runner.run(
+        made, directory, root=places.root, matrix=places.matrix, suite=matrix.defaults.suite, extra=extra
+    )
+    report.show(found, _console())
+    print(f"summary: {_short(directory.path, places.root)}/summary.md (.xml, .json)")
+    return summary.exit_code(found)
+
+
+def _report(ours: argparse.Namespace, extra: list[str]) -> int:
+    from meshsweep import gather, report, summary
+
+    places = _Places(ours)
+    found = gather.gather(places.home, ours.runs, expect=Path(ours.expect) if ours.expect else None)
+    if ours.into:
+        gather.write(found, Path(ours.into))
+    if ours.markdown:
+        print(summary.as_markdown(found.ledger))
+    else:
+        report.show(found.ledger, _console())
+    return summary.exit_code(found.ledger)
+
+
+def _short(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    # A log has no width: a table folded at 80 columns cannot be read or searched.
+    return Console() if sys.stdout.isatty() else Console(width=160, highlight=False)

@@ -1,0 +1,59 @@
+"""The record of a run: one JSON line per event, appended before anything is shown.
+
+A line is written by a single call to the kernel, so that a killed process can tear at
+most the last one; readers leave a torn line out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from meshsweep.errors import InfraError
+
+__all__ = ["EventLog", "read"]
+
+
+class EventLog:
+    """An append-only log of events; several processes may hold it open."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise InfraError(f"{path}: cannot record events: {error.strerror}") from error
+        self._path = path
+
+    def write(self, event: str, **fields: object) -> None:
+        """Append one event; raises InfraError where the disk refuses it."""
+        line = json.dumps({"event": event, "t": round(self._clock(), 6), **fields}, separators=(",", ":"), default=str)
+        data = line.encode() + b"\n"
+        try:
+            written = os.write(self._file, data)
+        except OSError as error:
+            raise InfraError(f"{self._path}: cannot record events: {error.strerror}") from error
+        if written != len(data):
+            raise InfraError(f"{self._path}: cannot record events: the disk took {written} of {len(data)} bytes")
+
+    def close(self) -> None:
+        """Close the log."""
+        os.close(self._file)
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a log in order, leaving out lines that are not whole."""
+    if not path.exists():
+        return
+    with path.open("rb") as lines:
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and "event" in event:
+                yield event

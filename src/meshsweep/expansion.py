@@ -1,0 +1,86 @@
+"""Expand every test that asks for a mesh over the cells of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from meshsweep.cell import Cell
+from meshsweep.errors import SelectionError, nearest
+from meshsweep.ledger import NO_CELL
+from meshsweep.marks import MARK
+from meshsweep.matrix import Matrix
+
+__all__ = ["Expander", "cell_of"]
+
+#: Stands for "no cell of this run": pytest turns an empty list into a skip, which would hide the hole.
+_NONE = "no-cell"
+
+
+class Expander:
+    """Parametrises ``cell``, which ``mesh_device`` asks for, and labels each item."""
+
+    def __init__(self, matrix: Matrix, cells: Sequence[Cell], *, unmarked: Sequence[Cell], environment: str) -> None:
+        self._matrix = matrix
+        self._cells = tuple(cells)
+        self._unmarked = tuple(unmarked)
+        self._environment = environment
+
+    # First, so that the cell's id opens the brackets: test_x[1x8-bfloat8_b-tiny-...].
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Give a test one item per cell of its meshes."""
+        if "cell" not in metafunc.fixturenames:
+            return
+        cells = self._cells_for(metafunc) or (None,)
+        metafunc.parametrize(
+            "cell",
+            cells,
+            ids=[_NONE if cell is None else str(cell) for cell in cells],
+            indirect=True,
+            scope="session",
+        )
+
+    # Before -k and -m deselect, so that they see real items only.
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Drop tests without a cell in this run; write each item's axes into its report."""
+        outside = [item for item in items if _param(item, "cell", NO_CELL) is None]
+        if outside:
+            config.hook.pytest_deselected(items=outside)
+            items[:] = [item for item in items if _param(item, "cell", NO_CELL) is not None]
+        for item in items:
+            self._label(item)
+
+    def _cells_for(self, metafunc: pytest.Metafunc) -> tuple[Cell, ...]:
+        mark = metafunc.definition.get_closest_marker(MARK)
+        if mark is None:
+            return self._unmarked
+        for mesh in mark.args:
+            if mesh not in self._matrix.meshes:
+                raise SelectionError(
+                    f"{metafunc.definition.nodeid}: parametrize_mesh names unknown mesh "
+                    f"{mesh!r}{nearest(mesh, self._matrix.meshes)}"
+                )
+        return tuple(cell for cell in self._cells if not mark.args or cell.mesh in mark.args)
+
+    def _label(self, item: pytest.Item) -> None:
+        cell = _param(item, "cell", None)
+        if isinstance(cell, Cell):
+            item.user_properties += [
+                ("mesh", cell.mesh),
+                ("dtype", cell.dtype),
+                ("scale", cell.scale),
+                ("environment", self._environment),
+            ]
+
+
+def cell_of(item: pytest.Item) -> str:
+    """Return the id of an item's cell, or a word for having none."""
+    return str(_param(item, "cell", NO_CELL))
+
+
+def _param(item: pytest.Item, name: str, default: object) -> object:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get(name, default) if callspec is not None else default

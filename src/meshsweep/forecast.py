@@ -1,0 +1,87 @@
+"""Show what a plan will do: cells, tests, slots and expected time, without running it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from meshsweep import history, plan
+from meshsweep.errors import UserError
+from meshsweep.matrix import Matrix
+from meshsweep.plan import Plan, Wave
+from meshsweep.queue import Task, makespan
+from meshsweep.rundir import RunDir
+
+__all__ = ["show"]
+
+
+def show(made: Plan, home: Path, *, root: Path, matrix: Matrix, extra: Sequence[str], console: Console) -> None:
+    """Print waves, slots, tests per cell and the expected time.
+
+    Raises UserError with pytest's own words where the suite cannot be collected.
+    """
+    times = history.load(home / "history.json")
+    console.print(f"environment {made.environment}, machine {made.machine}, tier {made.tier}", highlight=False)
+    with tempfile.TemporaryDirectory() as scratch:
+        rundir = RunDir(Path(scratch))
+        plan.write(made, rundir.plan)
+        for wave in made.waves:
+            tests = _collect(rundir, wave, root=root, matrix=matrix, extra=extra)
+            _show_wave(wave, tests, made.environment, times, console)
+    for cell, reason in made.excluded:
+        console.print(f"excluded {cell}: {reason}", highlight=False)
+
+
+def _collect(rundir: RunDir, wave: Wave, *, root: Path, matrix: Matrix, extra: Sequence[str]) -> list[tuple[str, str]]:
+    command = [
+        *(sys.executable, "-m", "pytest", "--collect-only", "-q", "-n0"),
+        *("-o", "testpaths=" + " ".join(matrix.defaults.suite)),
+        f"--matrix={matrix.root}",
+        f"--meshsweep-run={rundir.path}",
+        f"--meshsweep-wave={wave.name}",
+        *extra,
+    ]
+    done = subprocess.run(command, cwd=root, env={"OMP_NUM_THREADS": "1", **os.environ}, capture_output=True, text=True)
+    if done.returncode not in (0, 5):
+        words = (done.stdout + done.stderr).strip().splitlines()
+        raise UserError("\n".join(["the suite cannot be collected; pytest says:", *words[-15:]]))
+    tests = json.loads(rundir.collection(wave.name).read_text(encoding="utf-8"))
+    if not tests:
+        raise UserError("nothing to run: no test of the suite is left after -k, -m and the named paths")
+    return [(test, cell) for test, cell in tests]
+
+
+def _show_wave(
+    wave: Wave, tests: Sequence[tuple[str, str]], environment: str, times: history.History, console: Console
+) -> None:
+    seconds = [history.expected_s(times, environment, test) for test, _ in tests]
+    console.print(f"{wave.name}: {len(wave.slots)} slots, {len(wave.cells)} cells, {len(tests)} tests", highlight=False)
+    for slot in wave.slots:
+        chips = "a virtual machine" if not slot.chips else "chips " + ",".join(map(str, slot.chips))
+        console.print(f"  slot {slot.name}: {chips}", highlight=False)
+    for cell in wave.cells:
+        mine = [second for second, (_, where) in zip(seconds, tests, strict=True) if where == str(cell)]
+        console.print(f"  {cell}: {len(mine)} tests, {_seconds(mine)}", highlight=False)
+    tasks = [
+        Task(index=index, group=cell, expected_s=second if second is not None else history.UNKNOWN_S)
+        for index, ((_, cell), second) in enumerate(zip(tests, seconds, strict=True))
+    ]
+    if any(second is None for second in seconds):
+        unknown = sum(second is None for second in seconds)
+        console.print(f"  expected time: unknown, {unknown} of {len(tests)} tests have never run here", highlight=False)
+    else:
+        console.print(
+            f"  expected time: {makespan(tasks, len(wave.slots)):.1f} s, start-up not counted", highlight=False
+        )
+
+
+def _seconds(times: Sequence[float | None]) -> str:
+    known = [time for time in times if time is not None]
+    return f"{sum(known):.1f} s" if times and len(known) == len(times) else "time unknown"

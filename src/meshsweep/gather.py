@@ -1,0 +1,66 @@
+"""Read one or several runs back from disk into one ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from meshsweep import ledger, report, rundir
+from meshsweep.errors import InfraError, UserError
+from meshsweep.events import read
+from meshsweep.ledger import Ledger
+
+__all__ = ["Gathered", "gather", "write"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """A ledger and pytest's own JUnit files that belong to it."""
+
+    ledger: Ledger
+    junit_files: tuple[Path, ...]
+
+
+def gather(home: Path, names: Sequence[str], *, expect: Path | None) -> Gathered:
+    """Return the merged ledger of runs by name or directory, the latest where none is named.
+
+    ``expect`` is a job list of ``plan --ci``: each of its cells gets a row, so that a job
+    that never delivered is seen. Raises UserError for a run or file that is not there.
+    """
+    found = [rundir.find(home, name) for name in names or [None]]  # type: ignore[list-item]
+    merged = ledger.merge([ledger.fold(read(run.events)) for run in found])
+    if expect is not None:
+        cells = _expected(expect)
+        merged = replace(
+            merged,
+            cells=tuple(dict.fromkeys([*cells, *merged.cells])),
+            problems=(*merged.problems, *_missing(cells, merged)),
+        )
+    files = [path for run in found for path in sorted(run.path.glob("*.junit.xml"))]
+    return Gathered(ledger=merged, junit_files=tuple(files))
+
+
+def write(found: Gathered, directory: Path) -> None:
+    """Write the summaries of a gathered ledger into a directory, making it if needed."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InfraError(f"{directory}: cannot make the directory: {error.strerror}") from error
+    report.write_files(found.ledger, directory, found.junit_files)
+
+
+def _expected(path: Path) -> list[tuple[str, str]]:
+    try:
+        expect = json.loads(path.read_text(encoding="utf-8"))["expect"]
+        return [(expect["environment"], cell) for cell in expect["cells"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a job list of `meshsweep plan --ci`: {error}") from error
+
+
+def _missing(expected: Sequence[tuple[str, str]], merged: Ledger) -> list[str]:
+    have = {(result.environment, result.cell) for result in merged.results}
+    return [
+        f"{cell}: expected, but no run reported it" for environment, cell in expected if (environment, cell) not in have
+    ]

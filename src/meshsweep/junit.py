@@ -1,0 +1,129 @@
+"""Merge the JUnit files of a run's waves into one, a suite per cell.
+
+The ledger decides what exists and what became of it; pytest's own files add captured
+output. A damaged or missing file loses nothing but that output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from junitparser import (
+    Error,
+    Failure,
+    JUnitXml,
+    JUnitXmlError,
+    Properties,
+    Property,
+    Skipped,
+    TestCase,
+    TestSuite,
+)
+
+from meshsweep.ledger import Ledger, Result, Row
+
+__all__ = ["merge", "read_cases"]
+
+Key = tuple[str, str]
+
+
+def read_cases(paths: Iterable[Path]) -> tuple[dict[Key, TestCase], tuple[str, ...]]:
+    """Return test cases by (class, name), and a line for each file that cannot be read."""
+    cases: dict[Key, TestCase] = {}
+    damaged = []
+    for path in paths:
+        try:
+            parsed = JUnitXml.fromfile(str(path))
+        except FileNotFoundError:
+            damaged.append(f"{path.name}: missing; captured output is lost")
+        except (JUnitXmlError, SyntaxError, OSError) as error:
+            damaged.append(f"{path.name}: damaged ({error}); captured output is lost")
+        else:
+            cases.update({(str(case.classname), str(case.name)): case for case in _all_cases(parsed)})
+    return cases, tuple(damaged)
+
+
+def _all_cases(parsed: JUnitXml) -> Iterable[TestCase]:
+    for suite in parsed:
+        yield from suite if isinstance(suite, TestSuite) else ()
+
+
+def merge(ledger: Ledger, rows: Sequence[Row], cases: Mapping[Key, TestCase]) -> JUnitXml:
+    """Return one document: a suite per cell, a case per planned test.
+
+    Axes, PCC, seed and slot are properties of each case. A suite's time is its wall time,
+    which is not the sum of its cases where workers ran side by side.
+    """
+    document = JUnitXml("meshsweep")
+    for row in rows:
+        found = [r for r in ledger.results if (r.environment, r.cell) == (row.environment, row.cell)]
+        suite = TestSuite(row.cell)
+        suite.add_testcases([_case(result, cases) for result in found])
+        suite.add_property("environment", row.environment)
+        suite.add_property("busy_s", f"{row.busy_s:.3f}")
+        if row.problem:
+            suite.add_property("problem", row.problem)
+        document.add_testsuite(suite)
+        suite.time = row.wall_s
+    document.update_statistics()
+    for suite, row in zip(document, rows, strict=True):
+        suite.time = round(row.wall_s, 3)
+    document.time = round(ledger.wall_s, 3)
+    return document
+
+
+def _case(result: Result, cases: Mapping[Key, TestCase]) -> TestCase:
+    classname, name = key_of(result.test)
+    case = TestCase(name, classname, round(result.duration_s, 3))
+    verdict = _verdict(result)
+    if verdict is not None:
+        case.result = [verdict]
+    _add_properties(case, result)
+    original = cases.get((classname, name))
+    if original is not None and result.outcome not in ("crashed", "not-run"):
+        case.system_out = original.system_out
+        case.system_err = original.system_err
+    return case
+
+
+def _verdict(result: Result) -> Failure | Error | Skipped | None:
+    if result.outcome == "passed":
+        return None
+    if result.outcome in ("skipped", "xfailed"):
+        return Skipped(result.message, result.outcome)
+    kind = Failure if result.outcome == "failed" else Error
+    verdict = kind(result.message, result.outcome)
+    verdict.text = _printable(result.text or result.message)
+    return verdict
+
+
+def _add_properties(case: TestCase, result: Result) -> None:
+    fields = {
+        "test": result.test,
+        "outcome": result.outcome,
+        "cell": result.cell,
+        "environment": result.environment,
+        "slot": result.slot,
+        "worker": result.worker,
+        **result.properties,
+    }
+    properties = Properties()
+    for name, value in fields.items():
+        if value != "":
+            properties.append(Property(name, _printable(str(value))))
+    case.append(properties)
+
+
+def _printable(text: str) -> str:
+    # XML 1.0 cannot hold most control characters, not even escaped.
+    return "".join(char if char >= " " or char in "\t\n\r" else f"\\x{ord(char):02x}" for char in text)
+
+
+def key_of(test: str) -> Key:
+    """Return the (class, name) under which pytest writes a node id to JUnit."""
+    path, _, rest = test.partition("::")
+    head, bracket, parameters = rest.partition("[")
+    *classes, name = head.split("::")
+    module = path.removesuffix(".py").replace("/", ".")
+    return ".".join([module, *classes]), name + bracket + parameters

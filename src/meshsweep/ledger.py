@@ -1,0 +1,244 @@
+"""Fold the events of a run into its ledger: what became of every planned test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["BAD", "NO_CELL", "Ledger", "Result", "Row", "fold", "merge", "rows", "short_name"]
+
+#: The cell of a test that asks for no mesh.
+NO_CELL = "no mesh"
+
+#: Outcomes that make a run fail.
+BAD = frozenset({"failed", "crashed", "infra", "not-run"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of one test in one cell.
+
+    ``properties`` holds what the test recorded: ``pcc.<component>``, ``seed`` and such.
+    """
+
+    test: str
+    cell: str
+    outcome: str
+    duration_s: float = 0.0
+    message: str = ""
+    text: str = ""
+    worker: str = ""
+    slot: str = ""
+    wave: str = ""
+    environment: str = ""
+    started: float | None = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def pcc(self) -> tuple[float, str] | None:
+        """The lowest PCC that the test recorded and its component, if any."""
+        return min(
+            ((value, name[4:]) for name, value in self.properties.items() if name.startswith("pcc.")),
+            default=None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One cell of the summary: counts, the lowest PCC and its test, and time.
+
+    ``wall_s`` runs from the first start to the last end; ``busy_s`` sums the tests.
+    """
+
+    cell: str
+    environment: str
+    planned: int
+    counts: Mapping[str, int]
+    pcc: float | None
+    pcc_test: str
+    wall_s: float
+    busy_s: float
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """Everything that is known of one or several runs."""
+
+    runs: tuple[Mapping[str, Any], ...]
+    cells: tuple[tuple[str, str], ...]
+    excluded: tuple[tuple[str, str], ...]
+    results: tuple[Result, ...]
+    problems: tuple[str, ...]
+    interrupted: bool
+    filtered: bool
+    wall_s: float
+    mesh_opens: int
+    mesh_open_s: float
+
+
+def fold(events: Iterable[Mapping[str, Any]]) -> Ledger:
+    """Return the ledger of one run; a planned test without a result did not run."""
+    state = _Fold()
+    for event in events:
+        handler = getattr(state, "on_" + str(event["event"]).replace("-", "_"), None)
+        if handler is not None:
+            handler(event)
+        state.last = max(state.last, event["t"])
+    return state.ledger()
+
+
+class _Fold:
+    """The state of the fold; one method per kind of event that matters."""
+
+    def __init__(self) -> None:
+        self.run: Mapping[str, Any] = {}
+        self.planned: dict[str, tuple[str, str]] = {}
+        self.sent: dict[str, Mapping[str, Any]] = {}
+        self.results: dict[str, Result] = {}
+        self.problems: list[str] = []
+        self.reason = "the run ended before this test was started"
+        self.interrupted = False
+        self.last = 0.0
+
+    def on_run_started(self, event: Mapping[str, Any]) -> None:
+        self.run = event
+        self.last = event["t"]
+
+    def on_collected(self, event: Mapping[str, Any]) -> None:
+        for test, cell in event["tests"]:
+            self.planned.setdefault(test, (cell, event["wave"]))
+
+    def on_sent(self, event: Mapping[str, Any]) -> None:
+        self.sent[event["test"]] = event
+
+    def on_reported(self, event: Mapping[str, Any]) -> None:
+        test = event["test"]
+        cell, wave = self.planned.get(test, (event.get("cell", NO_CELL), ""))
+        sent = self.sent.get(test, {})
+        self.results[test] = Result(
+            test=test,
+            cell=cell,
+            wave=wave,
+            outcome=event["outcome"],
+            duration_s=event["duration_s"],
+            message=event.get("message", ""),
+            text=event.get("text", ""),
+            worker=event.get("worker", ""),
+            slot=sent.get("slot", ""),
+            environment=self.run.get("environment", ""),
+            started=event["t"] - event["duration_s"],
+            properties=event.get("properties", {}),
+        )
+
+    def on_problem(self, event: Mapping[str, Any]) -> None:
+        self.problems.append(event["text"])
+
+    def on_stopped(self, event: Mapping[str, Any]) -> None:
+        self.reason = event["reason"]
+
+    def on_interrupted(self, event: Mapping[str, Any]) -> None:
+        self.interrupted = True
+        self.reason = "the run was interrupted"
+
+    def ledger(self) -> Ledger:
+        run = self.run
+        environment = run.get("environment", "")
+        finished = list(self.results.values())
+        opens = [r.properties["mesh_open_s"] for r in finished if "mesh_open_s" in r.properties]
+        return Ledger(
+            runs=(run,),
+            cells=tuple((environment, cell) for cell in run.get("cells", ())),
+            excluded=tuple((row[0], row[1]) for row in run.get("excluded", ())),
+            results=tuple(self._result(test) for test in self.planned)
+            + tuple(result for test, result in self.results.items() if test not in self.planned),
+            problems=tuple(self.problems),
+            interrupted=self.interrupted,
+            filtered=bool(run.get("filtered")),
+            wall_s=self.last - run.get("t", self.last),
+            mesh_opens=len(opens),
+            mesh_open_s=sum(opens),
+        )
+
+    def _result(self, test: str) -> Result:
+        if test in self.results:
+            return self.results[test]
+        cell, wave = self.planned[test]
+        sent = self.sent.get(test)
+        return Result(
+            test=test,
+            cell=cell,
+            wave=wave,
+            outcome="not-run",
+            message="started, but never reported: the run ended under it" if sent else self.reason,
+            worker=sent["worker"] if sent else "",
+            slot=sent["slot"] if sent else "",
+            environment=self.run.get("environment", ""),
+        )
+
+
+def merge(ledgers: Sequence[Ledger]) -> Ledger:
+    """Return one ledger for several runs; the last result of a test stands."""
+    results: dict[tuple[str, str], Result] = {}
+    for result in (result for ledger in ledgers for result in ledger.results):
+        key = (result.environment, result.test)
+        # A test that did not run here may have run there.
+        if result.outcome != "not-run" or key not in results:
+            results[key] = result
+    return Ledger(
+        runs=tuple(run for ledger in ledgers for run in ledger.runs),
+        cells=tuple(dict.fromkeys(cell for ledger in ledgers for cell in ledger.cells)),
+        excluded=tuple(dict.fromkeys(row for ledger in ledgers for row in ledger.excluded)),
+        results=tuple(results.values()),
+        problems=tuple(problem for ledger in ledgers for problem in ledger.problems),
+        interrupted=any(ledger.interrupted for ledger in ledgers),
+        filtered=any(ledger.filtered for ledger in ledgers),
+        wall_s=sum(ledger.wall_s for ledger in ledgers),
+        mesh_opens=sum(ledger.mesh_opens for ledger in ledgers),
+        mesh_open_s=sum(ledger.mesh_open_s for ledger in ledgers),
+    )
+
+
+def rows(ledger: Ledger) -> tuple[Row, ...]:
+    """Return one row per cell, cells without any test included."""
+    grouped: dict[tuple[str, str], list[Result]] = {cell: [] for cell in ledger.cells}
+    for result in ledger.results:
+        grouped.setdefault((result.environment, result.cell), []).append(result)
+    return tuple(_row(environment, cell, found, ledger) for (environment, cell), found in grouped.items())
+
+
+def _row(environment: str, cell: str, results: Sequence[Result], ledger: Ledger) -> Row:
+    counts: dict[str, int] = {}
+    for result in results:
+        counts[result.outcome] = counts.get(result.outcome, 0) + 1
+    lowest = min(((result.pcc, result.test) for result in results if result.pcc is not None), default=None)
+    return Row(
+        cell=cell,
+        environment=environment,
+        planned=len(results),
+        counts=counts,
+        pcc=lowest[0][0] if lowest else None,
+        pcc_test=short_name(lowest[1]) if lowest else "",
+        wall_s=_wall(results),
+        busy_s=sum(result.duration_s for result in results),
+        problem=_problem(counts, len(results), filtered=ledger.filtered),
+    )
+
+
+def _problem(counts: Mapping[str, int], planned: int, *, filtered: bool) -> str:
+    if planned == 0:
+        return "" if filtered else "no test runs in this cell"
+    if counts.get("skipped", 0) == planned:
+        return "every test skipped"
+    return ""
+
+
+def _wall(results: Sequence[Result]) -> float:
+    spans = [(r.started, r.started + r.duration_s) for r in results if r.started is not None]
+    return max(end for _, end in spans) - min(start for start, _ in spans) if spans else 0.0
+
+
+def short_name(test: str) -> str:
+    """Return a test's function name without its file and parameters."""
+    return test.rpartition("::")[2].partition("[")[0]

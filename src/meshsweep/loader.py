@@ -1,0 +1,248 @@
+"""Read ``matrix/*.toml`` into a Matrix, reporting every mistake at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from meshsweep.errors import MatrixError, UserError, nearest
+from meshsweep.matrix import (
+    Defaults,
+    Environment,
+    Floor,
+    Machine,
+    Matrix,
+    Mesh,
+    Rule,
+    Scale,
+    SessionSpec,
+    Split,
+    Tier,
+)
+from meshsweep.shape import MeshShape
+from meshsweep.toml import Reader, Table
+
+__all__ = ["load"]
+
+_KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "integer": (int, "a whole number"),
+    "number": ((int, float), "a number"),
+    "boolean": (bool, "true or false"),
+    "text": (str, "a string"),
+}
+
+
+def load(directory: Path) -> Matrix:
+    """Return the matrix declared in a directory of TOML files.
+
+    Raises MatrixError with one line per mistake: file, table, key, what was expected.
+    """
+    reader = Reader(directory)
+    axes = _Axes(reader)
+    matrix = Matrix(
+        root=directory,
+        meshes=axes.meshes,
+        dtypes=axes.dtypes,
+        scales=axes.scales,
+        environments=axes.environments,
+        machines=axes.machines,
+        tiers=axes.tiers,
+        includes=axes.rules("include"),
+        excludes=axes.rules("exclude"),
+        floors=axes.floors(),
+        sessions=axes.sessions(),
+        defaults=axes.defaults(),
+    )
+    if reader.mistakes:
+        raise MatrixError(reader.mistakes)
+    return matrix
+
+
+class _Axes:
+    """The files in the order in which they refer to each other."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.meshes = self._named("meshes.toml", "meshes", _mesh)
+        self.dtypes = self._named("dtypes.toml", "dtypes", lambda _, table: table.text("about"))
+        self.scales = _scales(reader)
+        self.environments = self._named("environments.toml", "environments", _environment)
+        self.machines = self._named("machines.toml", "machines", _machine)
+        self._meshes = reader.known("mesh", "meshes.toml", self.meshes)
+        self._dtypes = reader.known("dtype", "dtypes.toml", self.dtypes)
+        self._scales = reader.known("scale", "scales.toml", self.scales)
+        self._environments = reader.known("environment", "environments.toml", self.environments)
+        self._machines = reader.known("machine", "machines.toml", self.machines)
+        self.tiers = self._named("tiers.toml", "tiers", self._tier)
+        self._tiers = reader.known("tier", "tiers.toml", self.tiers)
+        self._rules = reader.file("rules.toml")
+
+    def _named(self, file: str, key: str, build: Any) -> dict[str, Any]:
+        top = self.reader.file(file)
+        found = {}
+        for name, table in top.tables(key).items():
+            found[name] = build(name, table)
+            table.close()
+        if not found and top.items():
+            top.mistake(None, f"declares nothing; expected at least one [{key}.NAME]")
+        return found
+
+    def _tier(self, name: str, table: Table) -> Tier:
+        return Tier(
+            name=name,
+            about=table.text("about"),
+            meshes=table.names("meshes", self._meshes, self._meshes.names or ()),
+            dtypes=table.names("dtypes", self._dtypes, self._dtypes.names or ()),
+            scales=table.names("scales", self._scales),
+            timeout_minutes=table.count("timeout_minutes"),
+        )
+
+    def rules(self, kind: str) -> tuple[Rule, ...]:
+        found = []
+        for row in self._rules.rows(kind):
+            found.append(
+                Rule(
+                    meshes=row.names("mesh", self._meshes, ()),
+                    dtypes=row.names("dtype", self._dtypes, ()),
+                    scales=row.names("scale", self._scales, ()),
+                    environments=row.names("environment", self._environments, ()),
+                    tiers=row.names("tier", self._tiers, ()),
+                    reason=row.text("reason"),
+                )
+            )
+            row.close()
+        if kind == "exclude":
+            self._rules.close()
+        return tuple(found)
+
+    def floors(self) -> tuple[Floor, ...]:
+        top = self.reader.file("floors.toml")
+        found = []
+        for row in top.rows("floor"):
+            found.append(
+                Floor(
+                    component=row.text("component"),
+                    dtype=row.name("dtype", self._dtypes),
+                    scale=row.name("scale", self._scales, None),
+                    mesh=row.name("mesh", self._meshes, None),
+                    pcc=row.number("pcc", low=0, high=1),
+                    max_error=row.number("max_error", low=0, high=10),
+                )
+            )
+            row.number("measured_pcc", None, low=-1, high=1)
+            row.number("measured_max_error", None, low=0, high=10)
+            row.close()
+        top.close()
+        return tuple(found)
+
+    def sessions(self) -> dict[str, SessionSpec]:
+        def build(name: str, table: Table) -> SessionSpec:
+            return SessionSpec(
+                name=name,
+                about=table.text("about"),
+                environment=table.name("environment", self._environments),
+                extras=table.texts("extras", ()),
+                commands=table.commands("commands"),
+                default=table.flag("default", False),
+            )
+
+        return self._named("sessions.toml", "sessions", build)
+
+    def defaults(self) -> Defaults:
+        top = self.reader.file("defaults.toml")
+        defaults = Defaults(
+            suite=top.texts("suite"),
+            mesh=top.name("mesh", self._meshes),
+            dtype=top.name("dtype", self._dtypes),
+            scale=top.name("scale", self._scales),
+            environment=top.name("environment", self._environments),
+            machine=top.name("machine", self._machines),
+            tier=top.name("tier", self._tiers),
+        )
+        top.close()
+        return defaults
+
+
+def _mesh(name: str, table: Table) -> Mesh:
+    shape = _shape_of(name, table)
+    splits = {mode: _split(table, mode, shape) for mode in ("decode", "prefill")}
+    return Mesh(name=name, shape=shape, fabric=table.text("fabric", None), **splits)
+
+
+def _shape_of(name: str, table: Table) -> MeshShape:
+    try:
+        return MeshShape.parse(name)
+    except UserError as error:
+        table.mistake(None, str(error))
+        return MeshShape(rows=1, cols=1)
+
+
+def _split(table: Table, mode: str, shape: MeshShape) -> Split:
+    inner = table.table(mode)
+    split = Split(**{degree: inner.count(degree) or 1 for degree in ("tp", "ep", "sp")})
+    inner.close()
+    if shape.cols % split.tp or shape.rows % split.ep or shape.rows % split.sp:
+        table.mistake(
+            mode,
+            f"tp={split.tp} ep={split.ep} sp={split.sp} does not divide the mesh; "
+            f"expected tp to divide its {shape.cols} columns, ep and sp its {shape.rows} rows",
+        )
+    return split
+
+
+def _scales(reader: Reader) -> dict[str, Scale]:
+    top = reader.file("scales.toml")
+    fields = {key: kind for key, kind in top.table("fields").items()}
+    for key, kind in fields.items():
+        if kind not in _KINDS:
+            top.mistake(f"[fields] {key}", f"is {kind!r}; expected one of {', '.join(_KINDS)}")
+    found = {}
+    for name, table in top.tables("scales").items():
+        config = table.table("config")
+        found[name] = Scale(
+            name=name,
+            about=table.text("about"),
+            layers=table.count("layers"),
+            config=_config(config, fields),
+        )
+        table.close()
+    top.close()
+    return found
+
+
+def _config(table: Table, fields: Mapping[str, str]) -> dict[str, object]:
+    config = dict(table.items())
+    for key, value in config.items():
+        if key not in fields:
+            table.mistake(key, f"unknown field{nearest(key, fields)}")
+        elif fields[key] in _KINDS and not _is_kind(value, fields[key]):
+            table.mistake(key, f"is {value!r}; expected {_KINDS[fields[key]][1]}")
+    return config
+
+
+def _is_kind(value: object, kind: str) -> bool:
+    # In Python a bool is an int; in TOML it is not.
+    return isinstance(value, _KINDS[kind][0]) and (kind == "boolean" or not isinstance(value, bool))
+
+
+def _environment(name: str, table: Table) -> Environment:
+    return Environment(
+        name=name,
+        about=table.text("about"),
+        backend=table.text("backend"),
+        python=table.texts("python", ()),
+        requirements=table.texts("requirements", ()),
+        constraints=table.text("constraints", None),
+        standin=table.text("standin", None),
+    )
+
+
+def _machine(name: str, table: Table) -> Machine:
+    return Machine(
+        name=name,
+        about=table.text("about"),
+        shape=table.shape("shape", None),
+        also_opens=table.shapes("also_opens"),
+        runner=table.texts("runner"),
+    )

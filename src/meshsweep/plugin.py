@@ -1,0 +1,204 @@
+"""The pytest plugin: cells, meshes and seeds for tests; one place where its parts are joined.
+
+Outside a project with a ``matrix/`` folder it does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshsweep import backends, loader, plan, selection
+from meshsweep.cell import Cell
+from meshsweep.errors import UserError
+from meshsweep.expansion import Expander
+from meshsweep.marks import MARK
+from meshsweep.matrix import Matrix
+from meshsweep.meshpool import MeshPool
+from meshsweep.rundir import RunDir
+from meshsweep.seeds import seed_everything, seed_of
+from meshsweep.slots import Slot
+
+__all__: list[str] = []
+
+_AXES = {
+    "--mesh": "run on this mesh only, such as 1x8",
+    "--dtype": "run in this dtype only, such as bfloat8_b",
+    "--scale": "run at this model scale only, such as tiny",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """What this pytest process runs: the matrix, the cells, the environment."""
+
+    matrix: Matrix
+    cells: tuple[Cell, ...]
+    unmarked: tuple[Cell, ...]
+    environment: str
+    rundir: RunDir | None
+    wave: plan.Wave | None
+
+
+SWEEP = pytest.StashKey[Sweep]()
+POOL = pytest.StashKey[MeshPool]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("meshsweep", "meshes, dtypes and model scales")
+    for name, text in _AXES.items():
+        _add(group, name, action="append", default=[], metavar="NAME", help=text)
+    _add(group, "--tier", metavar="NAME", help="run the cells of this tier of matrix/tiers.toml")
+    group.addoption("--matrix", metavar="DIR", help="where the matrix files are (default: ROOTDIR/matrix)")
+    group.addoption("--meshsweep-run", metavar="DIR", help="run directory; set by `meshsweep run`")
+    group.addoption("--meshsweep-wave", metavar="NAME", help="wave of that run; set by `meshsweep run`")
+
+
+def _add(group: pytest.OptionGroup, name: str, **attributes: Any) -> None:
+    try:
+        group.addoption(name, **attributes)
+    except ValueError:
+        # The project has an option of this name; `meshsweep run` still offers ours.
+        return
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{MARK}(*names): the meshes that a test runs on; none: all of them")
+    # Torch reads this when it is imported: two threads per worker make a busy machine 10 to 100 times slower.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    directory = Path(config.getoption("--matrix") or config.rootpath / "matrix")
+    if not (directory / "defaults.toml").exists():
+        return
+    try:
+        sweep = _sweep(config, loader.load(directory))
+        _join(config, sweep)
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _sweep(config: pytest.Config, matrix: Matrix) -> Sweep:
+    if run := config.getoption("--meshsweep-run"):
+        rundir = RunDir(Path(run))
+        made = plan.read(rundir.plan)
+        wave = next(wave for wave in made.waves if wave.name == config.getoption("--meshsweep-wave"))
+        return Sweep(
+            matrix=matrix,
+            cells=wave.cells,
+            unmarked=wave.cells,
+            environment=made.environment,
+            rundir=rundir,
+            wave=wave,
+        )
+    return _bare_sweep(config, matrix)
+
+
+def _bare_sweep(config: pytest.Config, matrix: Matrix) -> Sweep:
+    """Return the cells of a plain pytest run: every mesh, one dtype, one scale."""
+    tier = config.getoption("--tier", None)
+    chosen = selection.Selection(
+        tier=tier or matrix.defaults.tier,
+        environment=matrix.defaults.environment,
+        machine=matrix.defaults.machine,
+        meshes=tuple(_named(config, "--mesh") or (() if tier else matrix.meshes)),
+        dtypes=tuple(_named(config, "--dtype") or (() if tier else [matrix.defaults.dtype])),
+        scales=tuple(_named(config, "--scale") or (() if tier else [matrix.defaults.scale])),
+    )
+    cells = selection.expand(matrix, chosen).cells
+    default_mesh = [cell for cell in cells if cell.mesh == matrix.defaults.mesh]
+    narrowed = _named(config, "--mesh") or tier
+    return Sweep(
+        matrix=matrix,
+        cells=cells,
+        unmarked=cells if narrowed else tuple(default_mesh),
+        environment=chosen.environment,
+        rundir=None,
+        wave=None,
+    )
+
+
+def _named(config: pytest.Config, option: str) -> list[str]:
+    value = config.getoption(option, None)
+    return value if isinstance(value, list) else []
+
+
+def _join(config: pytest.Config, sweep: Sweep) -> None:
+    """Register the parts that this process needs: controller, worker, or both in one."""
+    config.stash[SWEEP] = sweep
+    config.pluginmanager.register(
+        Expander(sweep.matrix, sweep.cells, unmarked=sweep.unmarked, environment=sweep.environment)
+    )
+    is_worker = hasattr(config, "workerinput")
+    distributes = bool(config.getoption("tx", None) or config.getoption("numprocesses", None))
+    if is_worker or not distributes:
+        _join_worker(config, sweep)
+    if sweep.rundir is not None and not is_worker:
+        from meshsweep.controller import Controller
+
+        assert sweep.wave is not None
+        controller = Controller(config, sweep.rundir, sweep.wave, sweep.environment)
+        config.pluginmanager.register(controller, "meshsweep-controller")
+
+
+def _join_worker(config: pytest.Config, sweep: Sweep) -> None:
+    from meshsweep import worker
+
+    given = getattr(config, "workerinput", {}).get("slot")
+    slot = Slot.from_json(given) if given else (sweep.wave.slots[0] if sweep.wave else None)
+    backend = backends.get(sweep.matrix.environments[sweep.environment].backend)
+    backend.activate(slot)
+    config.stash[POOL] = MeshPool(backend)
+    worker.join(config, sweep.rundir, sweep.wave)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    pool = session.config.stash.get(POOL, None)
+    if pool is not None:
+        pool.close()
+
+
+@pytest.fixture(scope="session")
+def matrix(request: pytest.FixtureRequest) -> Matrix:
+    """The declared matrix."""
+    return request.config.stash[SWEEP].matrix
+
+
+@pytest.fixture(scope="session")
+def cell(request: pytest.FixtureRequest) -> Cell:
+    """The cell that this test runs in."""
+    found = request.param
+    assert isinstance(found, Cell)
+    return found
+
+
+@pytest.fixture
+def mesh_device(
+    request: pytest.FixtureRequest,
+    matrix: Matrix,
+    cell: Cell,
+    record_property: Callable[[str, object], None],
+) -> Iterator[Any]:
+    """An open device of the cell's mesh, kept open for the next test of the same mesh."""
+    pool = request.config.stash[POOL]
+    device, opened_s = pool.get(matrix.meshes[cell.mesh])
+    if opened_s is not None:
+        record_property("mesh_open_s", round(opened_s, 6))
+    failures = request.session.testsfailed
+    yield device
+    # A failed test may leave anything on the devices: the next one gets a fresh mesh.
+    if request.session.testsfailed > failures:
+        pool.close()
+
+
+@pytest.fixture
+def reset_seeds(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> int:
+    """Seed every generator from the test's id, and record the seed."""
+    seed = seed_of(request.node.nodeid)
+    seed_everything(seed)
+    record_property("seed", seed)
+    return seed

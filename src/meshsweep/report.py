@@ -1,0 +1,73 @@
+"""Write a ledger into its files, and show it in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from meshsweep import junit, ledger, summary
+from meshsweep.errors import InfraError
+from meshsweep.ledger import BAD, Ledger
+from meshsweep.rundir import RunDir
+
+__all__ = ["show", "write"]
+
+
+def write(found: Ledger, rundir: RunDir, *, waves: Sequence[str]) -> None:
+    """Write summary.xml, summary.json and summary.md of a run.
+
+    Raises InfraError where the disk refuses; the event log stays as it is.
+    """
+    write_files(found, rundir.path, [rundir.junit(wave) for wave in waves])
+
+
+def write_files(found: Ledger, directory: Path, junit_files: Sequence[Path]) -> None:
+    """Write the three summaries of a ledger into a directory."""
+    cases, _ = junit.read_cases(junit_files)
+    rundir = RunDir(directory)
+    try:
+        junit.merge(found, ledger.rows(found), cases).write(str(rundir.summary("xml")), pretty=True)
+        rundir.summary("json").write_text(summary.as_json(found), encoding="utf-8")
+        rundir.summary("md").write_text(summary.as_markdown(found), encoding="utf-8")
+    except OSError as error:
+        raise InfraError(f"{directory}: cannot write the summary: {error.strerror}; events.jsonl is intact") from error
+
+
+def show(found: Ledger, console: Console) -> None:
+    """Print the table, what went wrong, and the verdict."""
+    console.print(_table(found))
+    for result in found.results:
+        if result.outcome in BAD - {"not-run"}:
+            console.print(Text(f"{result.outcome} {result.test}: {result.message}", style="red"), soft_wrap=True)
+    _show_never_ran(found, console)
+    for cell, reason in found.excluded:
+        console.print(Text(f"excluded {cell}: {reason}", style="dim"), soft_wrap=True)
+    for problem in summary.problems(found):
+        console.print(Text(problem, style="bold red"), soft_wrap=True)
+    style = "bold green" if summary.exit_code(found) == 0 else "bold red"
+    console.print(Text(f"{summary.verdict(found)}: {summary.totals(found)}", style=style), soft_wrap=True)
+
+
+def _table(found: Ledger) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in summary.headings():
+        is_text = title in ("cell", "in")
+        table.add_column(title, justify="left" if is_text else "right", no_wrap=title == "cell")
+    for row in ledger.rows(found):
+        is_good = not row.problem and not any(row.counts.get(outcome) for outcome in BAD)
+        table.add_row(*summary.cells_of(row), style=None if is_good else "red")
+    return table
+
+
+def _show_never_ran(found: Ledger, console: Console) -> None:
+    reasons: dict[str, int] = {}
+    for result in found.results:
+        if result.outcome == "not-run":
+            reasons[result.message] = reasons.get(result.message, 0) + 1
+    for reason, number in reasons.items():
+        console.print(Text(f"{number} never ran: {reason}", style="red"), soft_wrap=True)

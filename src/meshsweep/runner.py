@@ -1,0 +1,146 @@
+"""Carry out a plan: one pytest process per wave, and the summary whatever happens to it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from meshsweep import history, ledger, plan, report
+from meshsweep.errors import InfraError, SelectionError
+from meshsweep.events import EventLog, read
+from meshsweep.ledger import Ledger
+from meshsweep.plan import Plan, Wave
+from meshsweep.rundir import RunDir
+
+__all__ = ["pytest_command", "run"]
+
+#: How long a wave gets to end by itself after Ctrl-C or SIGTERM before it is killed.
+GRACE_S = 20.0
+
+#: pytest's exit codes that need no word of their own: the ledger tells passed from failed.
+_ORDINARY = {0, 1}
+_INTERRUPTED, _INTERNAL_ERROR, _USAGE_ERROR, _NOTHING_COLLECTED = 2, 3, 4, 5
+
+
+def run(made: Plan, rundir: RunDir, *, root: Path, matrix: Path, suite: Sequence[str], extra: Sequence[str]) -> Ledger:
+    """Run every wave of a plan, write the summaries, and return the ledger.
+
+    Raises SelectionError where pytest refuses its arguments or they leave no test, and
+    InfraError where it fails for reasons of its own. What had been reported by then is
+    in the event log and in the summaries.
+    """
+    log = EventLog(rundir.events)
+    plan.write(made, rundir.plan)
+    log.write("run-started", **_facts(made, rundir, extra))
+    codes = []
+    try:
+        for wave in made.waves:
+            command = pytest_command(rundir, wave, matrix=matrix, suite=suite, extra=extra)
+            codes.append(_run_wave(command, root, log))
+            if codes[-1] not in (*_ORDINARY, _NOTHING_COLLECTED):
+                break
+        log.write("run-finished", codes=codes)
+    finally:
+        log.close()
+    found = ledger.fold(read(rundir.events))
+    report.write(found, rundir, waves=[wave.name for wave in made.waves])
+    history.remember(rundir.history, found.results)
+    _check(codes, found)
+    return found
+
+
+def pytest_command(
+    rundir: RunDir, wave: Wave, *, matrix: Path, suite: Sequence[str], extra: Sequence[str]
+) -> list[str]:
+    """Return the command of one wave; the user's own options come last and win."""
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        *("-n", str(len(wave.slots))),
+        *("-o", "testpaths=" + " ".join(suite), "-o", "console_output_style=classic"),
+        # Our own list of what went wrong follows; pytest's short one would repeat it.
+        *("--no-header", "-rN"),
+        f"--junitxml={rundir.junit(wave.name)}",
+        f"--matrix={matrix}",
+        f"--meshsweep-run={rundir.path}",
+        f"--meshsweep-wave={wave.name}",
+        *extra,
+    ]
+
+
+def _facts(made: Plan, rundir: RunDir, extra: Sequence[str]) -> dict[str, object]:
+    return {
+        "run": rundir.path.name,
+        "environment": made.environment,
+        "machine": made.machine,
+        "tier": made.tier,
+        "cells": [str(cell) for cell in made.cells],
+        "excluded": [[str(cell), reason] for cell, reason in made.excluded],
+        "filtered": bool(extra),
+        "arguments": list(extra),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: _version(name) for name in ("meshsweep", "pytest", "pytest-xdist", "torch", "ttnn")},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _run_wave(command: Sequence[str], root: Path, log: EventLog) -> int:
+    """Return pytest's exit code, negative for a signal; Ctrl-C lets it write what it has."""
+    # Torch reads OMP_NUM_THREADS on import: threads of several workers on the same cores fight.
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    wave = subprocess.Popen(command, cwd=root, env=environment)
+    previous = signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        return wave.wait()
+    except KeyboardInterrupt:
+        log.write("interrupted")
+        return _end(wave)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _as_interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end(wave: subprocess.Popen[bytes]) -> int:
+    # From a terminal the wave has had its SIGINT already; a second one would cut its report short.
+    if not (sys.stdin and sys.stdin.isatty()):
+        wave.send_signal(signal.SIGINT)
+    try:
+        wave.wait(GRACE_S)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        wave.kill()
+        wave.wait()
+    return _INTERRUPTED
+
+
+def _check(codes: Sequence[int], found: Ledger) -> None:
+    """Raise for exit codes that are about pytest rather than about tests."""
+    if found.problems or found.interrupted or any(code in (_INTERRUPTED,) for code in codes):
+        return
+    if _USAGE_ERROR in codes:
+        raise SelectionError("pytest refused its arguments; its message is above")
+    if not found.results:
+        raise SelectionError("nothing to run: no test of the suite is left after -k, -m and the named paths")
+    bad = [code for code in codes if code < 0 or code == _INTERNAL_ERROR]
+    if bad:
+        raise InfraError(f"pytest ended with {_name(bad[0])}; the summary holds what was reported before")
+
+
+def _name(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
