@@ -117,9 +117,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     axes.add_argument("--tier", metavar="NAME", help="how much: a table of matrix/tiers.toml")
     axes.add_argument("--env", metavar="NAME", help="what on: a table of matrix/environments.toml")
     axes.add_argument("--machine", metavar="NAME", help="which host: a table of matrix/machines.toml")
-    parser.add_argument(
-        "--workers", type=_positive, metavar="N", help="at most N slots (default: one per core)"
-    )
+    parser.add_argument("--workers", type=_positive, metavar="N", help="at most N slots (default: one per core)")
     parser.add_argument("--matrix", metavar="DIR", help="the matrix files (default: ROOT/matrix)")
     _add_places(parser)
 
@@ -145,9 +143,7 @@ def _made(ours: argparse.Namespace, places: _Places) -> tuple[Any, Any]:
     from meshsweep import loader, plan, selection
 
     if not places.matrix.is_dir():
-        raise UserError(
-            f"{places.matrix}: no such directory; run this in a project with matrix/, or use --matrix"
-        )
+        raise UserError(f"{places.matrix}: no such directory; run this in a project with matrix/, or use --matrix")
     matrix = loader.load(places.matrix)
     chosen = selection.Selection(
         tier=ours.tier or matrix.defaults.tier,

@@ -86,7 +86,7 @@ class Controller:
     def _collected(self) -> dict[str, str]:
         tests = json.loads(self._rundir.collection(self._wave.name).read_text(encoding="utf-8"))
         self._log.write("collected", wave=self._wave.name, tests=tests)
-        cells = {test: cell for test, cell in tests}
+        cells = dict(tests)
         self._progress.begin(cells)
         return cells
 

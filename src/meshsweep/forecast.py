@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from meshsweep.matrix import Matrix
 from meshsweep.plan import Plan, Wave
 from meshsweep.queue import Task, makespan
 from meshsweep.rundir import RunDir
+from meshsweep.runner import one_thread, pytest_command
 
 __all__ = ["show"]
 
@@ -40,15 +39,9 @@ def show(made: Plan, home: Path, *, root: Path, matrix: Matrix, extra: Sequence[
 
 
 def _collect(rundir: RunDir, wave: Wave, *, root: Path, matrix: Matrix, extra: Sequence[str]) -> list[tuple[str, str]]:
-    command = [
-        *(sys.executable, "-m", "pytest", "--collect-only", "-q", "-n0"),
-        *("-o", "testpaths=" + " ".join(matrix.defaults.suite)),
-        f"--matrix={matrix.root}",
-        f"--meshsweep-run={rundir.path}",
-        f"--meshsweep-wave={wave.name}",
-        *extra,
-    ]
-    done = subprocess.run(command, cwd=root, env={"OMP_NUM_THREADS": "1", **os.environ}, capture_output=True, text=True)
+    shared = pytest_command(rundir, wave, matrix=matrix.root, suite=matrix.defaults.suite)
+    command = [*shared, "--collect-only", "-q", "-n0", *extra]
+    done = subprocess.run(command, cwd=root, env=one_thread(), capture_output=True, text=True, check=False)
     if done.returncode not in (0, 5):
         words = (done.stdout + done.stderr).strip().splitlines()
         raise UserError("\n".join(["the suite cannot be collected; pytest says:", *words[-15:]]))

@@ -193,7 +193,7 @@ def _split(table: Table, mode: str, shape: MeshShape) -> Split:
 
 def _scales(reader: Reader) -> dict[str, Scale]:
     top = reader.file("scales.toml")
-    fields = {key: kind for key, kind in top.table("fields").items()}
+    fields = dict(top.table("fields").items())
     for key, kind in fields.items():
         if kind not in _KINDS:
             top.mistake(f"[fields] {key}", f"is {kind!r}; expected one of {', '.join(_KINDS)}")

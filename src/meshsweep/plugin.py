@@ -164,13 +164,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def matrix(request: pytest.FixtureRequest) -> Matrix:
-    """The declared matrix."""
+    """Return the declared matrix."""
     return request.config.stash[SWEEP].matrix
 
 
 @pytest.fixture(scope="session")
 def cell(request: pytest.FixtureRequest) -> Cell:
-    """The cell that this test runs in."""
+    """Return the cell that this test runs in."""
     found = request.param
     assert isinstance(found, Cell)
     return found
@@ -183,7 +183,7 @@ def mesh_device(
     cell: Cell,
     record_property: Callable[[str, object], None],
 ) -> Iterator[Any]:
-    """An open device of the cell's mesh, kept open for the next test of the same mesh."""
+    """Yield an open device of the cell's mesh, kept open for the next test of the same mesh."""
     pool = request.config.stash[POOL]
     device, opened_s = pool.get(matrix.meshes[cell.mesh])
     if opened_s is not None:

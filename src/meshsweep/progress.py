@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -101,7 +102,7 @@ class Progress:
         for counts in self._seen.values():
             total.update(counts)
         doing = ", ".join(sorted({short_name(test) for test in self._running.values()}))
-        width = self._terminal._tw.fullwidth - 1
+        width = shutil.get_terminal_size().columns - 1
         self._terminal.rewrite(f"{self._count()}  {_words(total)}  {doing}"[:width], erase=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,7 +65,7 @@ def create(
         (home / ".gitignore").write_text("*\n", encoding="utf-8")
         link = path.parent / f".latest-{name}"
         link.symlink_to(name)
-        os.replace(link, path.parent / "latest")
+        link.replace(path.parent / "latest")
     except OSError as error:
         raise InfraError(f"{path}: cannot make the run directory: {error.strerror}") from error
     return RunDir(path)

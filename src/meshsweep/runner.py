@@ -18,7 +18,7 @@ from meshsweep.ledger import Ledger
 from meshsweep.plan import Plan, Wave
 from meshsweep.rundir import RunDir
 
-__all__ = ["pytest_command", "run"]
+__all__ = ["one_thread", "pytest_command", "run"]
 
 #: How long a wave gets to end by itself after Ctrl-C or SIGTERM before it is killed.
 GRACE_S = 20.0
@@ -41,8 +41,9 @@ def run(made: Plan, rundir: RunDir, *, root: Path, matrix: Path, suite: Sequence
     codes = []
     try:
         for wave in made.waves:
-            command = pytest_command(rundir, wave, matrix=matrix, suite=suite, extra=extra)
-            codes.append(_run_wave(command, root, log))
+            command = pytest_command(rundir, wave, matrix=matrix, suite=suite)
+            # The user's own options come last and win.
+            codes.append(_run_wave([*command, *_run_options(rundir, wave), *extra], root, log))
             if codes[-1] not in (*_ORDINARY, _NOTHING_COLLECTED):
                 break
         log.write("run-finished", codes=codes)
@@ -55,23 +56,29 @@ def run(made: Plan, rundir: RunDir, *, root: Path, matrix: Path, suite: Sequence
     return found
 
 
-def pytest_command(
-    rundir: RunDir, wave: Wave, *, matrix: Path, suite: Sequence[str], extra: Sequence[str]
-) -> list[str]:
-    """Return the command of one wave; the user's own options come last and win."""
+def pytest_command(rundir: RunDir, wave: Wave, *, matrix: Path, suite: Sequence[str]) -> list[str]:
+    """Return what every pytest process of a wave is called with."""
     return [
-        sys.executable,
-        "-m",
-        "pytest",
-        *("-n", str(len(wave.slots))),
-        *("-o", "testpaths=" + " ".join(suite), "-o", "console_output_style=classic"),
-        # Our own list of what went wrong follows; pytest's short one would repeat it.
-        *("--no-header", "-rN"),
-        f"--junitxml={rundir.junit(wave.name)}",
+        *(sys.executable, "-m", "pytest"),
+        *("-o", "testpaths=" + " ".join(suite)),
         f"--matrix={matrix}",
         f"--meshsweep-run={rundir.path}",
         f"--meshsweep-wave={wave.name}",
-        *extra,
+    ]
+
+
+def one_thread() -> dict[str, str]:
+    """Return this environment with one torch thread per process, unless it says otherwise."""
+    # Threads of several workers on the same cores fight: a layer of 10 ms was seen to take 980.
+    return {"OMP_NUM_THREADS": "1", **os.environ}
+
+
+def _run_options(rundir: RunDir, wave: Wave) -> list[str]:
+    return [
+        *("-n", str(len(wave.slots))),
+        # Our own progress and list of what went wrong take the place of pytest's.
+        *("-o", "console_output_style=classic", "--no-header", "-rN"),
+        f"--junitxml={rundir.junit(wave.name)}",
     ]
 
 
@@ -100,9 +107,7 @@ def _version(name: str) -> str | None:
 
 def _run_wave(command: Sequence[str], root: Path, log: EventLog) -> int:
     """Return pytest's exit code, negative for a signal; Ctrl-C lets it write what it has."""
-    # Torch reads OMP_NUM_THREADS on import: threads of several workers on the same cores fight.
-    environment = {"OMP_NUM_THREADS": "1", **os.environ}
-    wave = subprocess.Popen(command, cwd=root, env=environment)
+    wave = subprocess.Popen(command, cwd=root, env=one_thread())
     previous = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         return wave.wait()
@@ -131,7 +136,7 @@ def _end(wave: subprocess.Popen[bytes]) -> int:
 
 def _check(codes: Sequence[int], found: Ledger) -> None:
     """Raise for exit codes that are about pytest rather than about tests."""
-    if found.problems or found.interrupted or any(code in (_INTERRUPTED,) for code in codes):
+    if found.problems or found.interrupted or _INTERRUPTED in codes:
         return
     if _USAGE_ERROR in codes:
         raise SelectionError("pytest refused its arguments; its message is above")
