@@ -1,0 +1,78 @@
+"""Time two commands in turn, and give the ratio pair by pair.
+
+A machine that slows down between two runs slows both halves of a pair, so the median of
+the ratios holds where single times do not.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+__all__ = ["Comparison", "Cost", "compare", "measure"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one process and all of its children needed."""
+
+    wall_s: float
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Ours against a rival over several pairs."""
+
+    name: str
+    rival: str
+    bound: float
+    ours: tuple[Cost, ...]
+    theirs: tuple[Cost, ...]
+
+    def ratio(self, figure: str) -> float:
+        """Return the median ratio, ours over theirs, of ``wall_s`` or ``cpu_s``."""
+        pairs = zip(self.ours, self.theirs, strict=True)
+        return median(getattr(mine, figure) / getattr(other, figure) for mine, other in pairs)
+
+    def __str__(self) -> str:
+        wall, cpu = self.ratio("wall_s"), self.ratio("cpu_s")
+        mine, other = (median(cost.wall_s for cost in costs) for costs in (self.ours, self.theirs))
+        return (
+            f"{self.name} / {self.rival}: wall {wall:.3f}, CPU {cpu:.3f} (bound {self.bound}); "
+            f"medians {mine:.2f} s / {other:.2f} s over {len(self.ours)} pairs"
+        )
+
+
+def compare(
+    name: str, ours: Sequence[str], rival: str, theirs: Sequence[str], *, root: Path, pairs: int, bound: float
+) -> Comparison:
+    """Run both commands once unmeasured, then in turn, and return what they cost."""
+    measure(ours, root)
+    measure(theirs, root)
+    costs = [(measure(ours, root), measure(theirs, root)) for _ in range(pairs)]
+    return Comparison(
+        name=name,
+        rival=rival,
+        bound=bound,
+        ours=tuple(mine for mine, _ in costs),
+        theirs=tuple(other for _, other in costs),
+    )
+
+
+def measure(command: Sequence[str], root: Path) -> Cost:
+    """Return what a command costs; raises RuntimeError with its output where it fails."""
+    before = os.times()
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    wall_s = time.perf_counter() - start
+    after = os.times()
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    cpu_s = (after.children_user - before.children_user) + (after.children_system - before.children_system)
+    return Cost(wall_s=wall_s, cpu_s=cpu_s)
