@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from meshsweep.errors import UserError
+
 __all__ = ["Cell"]
 
 
@@ -17,8 +19,11 @@ class Cell:
 
     @classmethod
     def parse(cls, text: str) -> Cell:
-        """Read a cell's id; only the scale may contain a dash."""
-        mesh, dtype, scale = text.split("-", 2)
+        """Read a cell's id; only the scale may contain a dash. Raises UserError for anything else."""
+        mesh, _, rest = text.partition("-")
+        dtype, _, scale = rest.partition("-")
+        if not scale:
+            raise UserError(f"cell {text!r}: expected MESH-DTYPE-SCALE, such as 1x8-bfloat8_b-tiny")
         return cls(mesh=mesh, dtype=dtype, scale=scale)
 
     def __str__(self) -> str:

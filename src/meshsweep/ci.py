@@ -43,9 +43,7 @@ def github(matrix: Matrix, made: Plan) -> str:
 
 
 def _arguments(made: Plan, cells: list[Cell]) -> list[str]:
-    """Return the filters with which a job's session expands to exactly these cells' axes."""
-    arguments = ["--tier", made.tier, "--env", made.environment, "--machine", made.machine]
-    for option, values in (("--dtype", [c.dtype for c in cells]), ("--scale", [c.scale for c in cells])):
-        for value in dict.fromkeys(values):
-            arguments += [option, value]
-    return arguments
+    """Return the options with which a job's session runs exactly its cells."""
+    # Cells, not axes: named axes would multiply out where a rule has added or taken cells.
+    named = [argument for cell in cells for argument in ("--cell", str(cell))]
+    return ["--tier", made.tier, "--env", made.environment, "--machine", made.machine, *named]

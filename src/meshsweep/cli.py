@@ -112,6 +112,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         ("--mesh", "mesh, such as 1x8; may be repeated"),
         ("--dtype", "dtype, such as bfloat8_b; may be repeated"),
         ("--scale", "model scale, such as tiny; may be repeated"),
+        ("--cell", "one cell, such as 1x8-bfloat8_b-tiny; may be repeated"),
     ):
         axes.add_argument(name, action="append", default=[], metavar="NAME", help=text)
     axes.add_argument("--tier", metavar="NAME", help="how much: a table of matrix/tiers.toml")
@@ -140,7 +141,8 @@ class _Places:
 
 def _made(ours: argparse.Namespace, places: _Places) -> tuple[Any, Any]:
     """Return the matrix and the plan of a command line."""
-    from meshsweep import loader, plan, selection
+    from meshsweep import backends, loader, plan, selection
+    from meshsweep.cell import Cell
 
     if not places.matrix.is_dir():
         raise UserError(f"{places.matrix}: no such directory; run this in a project with matrix/, or use --matrix")
@@ -152,9 +154,25 @@ def _made(ours: argparse.Namespace, places: _Places) -> tuple[Any, Any]:
         meshes=tuple(ours.mesh),
         dtypes=tuple(ours.dtype),
         scales=tuple(ours.scale),
+        cells=tuple(Cell.parse(cell) for cell in ours.cell),
     )
-    workers = ours.workers or len(os.sched_getaffinity(0))
-    return matrix, plan.make(matrix, chosen, selection.expand(matrix, chosen), workers=workers)
+    _check_suite(places, matrix.defaults.suite)
+    workers = ours.workers or _cores()
+    made = plan.make(matrix, chosen, selection.expand(matrix, chosen), workers=workers)
+    backends.get(matrix.environments[made.environment].backend)
+    return matrix, made
+
+
+def _check_suite(places: _Places, suite: Sequence[str]) -> None:
+    # pytest would run the whole project in place of a folder that is not there.
+    missing = [path for path in suite if not (places.root / path).exists()]
+    if missing:
+        raise UserError(f"{places.matrix.name}/defaults.toml suite: {', '.join(missing)} not found in {places.root}")
+
+
+def _cores() -> int:
+    # macOS cannot say which cores a process may use.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _plan(ours: argparse.Namespace, extra: list[str]) -> int:

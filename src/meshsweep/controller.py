@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ class Controller:
         self._free = list(reversed(wave.slots))
         self._held: dict[str, Slot] = {}
         self._running: dict[str, Phases] = {}
+        self._flying: dict[str, str] = {}
         self._progress = Progress(config)
 
     # Slots. xdist renames a replaced worker, so slots follow leases, not worker numbers.
@@ -39,6 +41,8 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Give a starting worker a free slot; a replacement gets its predecessor's."""
+        if not self._free:
+            raise pytest.UsageError(f"{self._wave.name} has {len(self._wave.slots)} slots: -n cannot exceed them")
         slot = self._free.pop()
         self._held[node.gateway.id] = slot
         node.workerinput["slot"] = slot.to_json()
@@ -51,7 +55,10 @@ class Controller:
         if slot is None:
             return
         self._free.append(slot)
-        self._log.write("worker-ended", worker=node.gateway.id, slot=slot.name, error=str(error) if error else "")
+        worker = node.gateway.id
+        self._log.write("worker-ended", worker=worker, slot=slot.name, error=str(error) if error else "")
+        if error and worker not in self._flying:
+            self._log.write("infra", text=f"worker {worker} died on {slot.name} outside of any test: {error}")
 
     # Tests to slots.
 
@@ -85,7 +92,9 @@ class Controller:
 
     def _collected(self) -> dict[str, str]:
         tests = json.loads(self._rundir.collection(self._wave.name).read_text(encoding="utf-8"))
-        self._log.write("collected", wave=self._wave.name, tests=tests)
+        self._log.write("collected", wave=self._wave.name, tests=tests, filtered=_is_filtered(self._config))
+        # From here on the run has something to say: a refused command does not hide the one before.
+        self._rundir.make_latest()
         cells = dict(tests)
         self._progress.begin(cells)
         return cells
@@ -94,6 +103,7 @@ class Controller:
         return self._held[worker].name
 
     def _sent(self, test: str, worker: str) -> None:
+        self._flying[worker] = test
         self._log.write("sent", test=test, worker=worker, slot=self._held[worker].name)
         self._progress.started(test, worker)
 
@@ -117,6 +127,7 @@ class Controller:
         if phases is not None:
             self._report(phases)
             phases.is_late = True
+            self._flying.pop(phases.worker, None)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
@@ -135,7 +146,7 @@ class Controller:
 
     def pytest_internalerror(self, excrepr: object) -> None:
         """Record an error of pytest or a plugin."""
-        self._log.write("problem", text=f"internal error: {_last_line(str(excrepr))}")
+        self._log.write("infra", text=f"internal error: {_last_line(str(excrepr))}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -144,6 +155,8 @@ class Controller:
         if reason and "keyboard-interrupt" not in reason:
             self._log.write("stopped", reason=f"not started: {reason}")
         else:
+            # From here on pytest only writes down what it has: a second SIGINT would cut it short.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             self._log.write("interrupted")
 
     @pytest.hookimpl(trylast=True)
@@ -151,6 +164,9 @@ class Controller:
         """Close the wave."""
         if session.shouldstop or session.shouldfail:
             self._log.write("stopped", reason=f"not started: {session.shouldstop or session.shouldfail}")
+        elif reason := getattr(self._config.pluginmanager.getplugin("dsession"), "_summary_report", None):
+            # xdist gives up after many crashes, and says why nowhere else.
+            self._log.write("stopped", reason=f"not started: {reason}")
         self._log.write("wave-finished", wave=self._wave.name)
         self._progress.end()
         self._log.close()
@@ -162,6 +178,12 @@ class Controller:
     def _report(self, phases: Phases) -> None:
         self._log.write("reported", **phases.to_json())
         self._progress.finished(phases)
+
+
+def _is_filtered(config: pytest.Config) -> bool:
+    """Return whether the user narrowed the suite, so that a cell may rightly be left without a test."""
+    names = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise")
+    return config.args_source is pytest.Config.ArgsSource.ARGS or any(config.getoption(name, None) for name in names)
 
 
 def _last_line(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from meshsweep.cell import Cell
-from meshsweep.errors import SelectionError, nearest
+from meshsweep.errors import nearest
 from meshsweep.ledger import NO_CELL
 from meshsweep.marks import MARK
 from meshsweep.matrix import Matrix
@@ -21,17 +21,27 @@ _NONE = "no-cell"
 class Expander:
     """Parametrises ``cell``, which ``mesh_device`` asks for, and labels each item."""
 
-    def __init__(self, matrix: Matrix, cells: Sequence[Cell], *, unmarked: Sequence[Cell], environment: str) -> None:
+    def __init__(
+        self,
+        matrix: Matrix,
+        cells: Sequence[Cell],
+        *,
+        unmarked: Sequence[Cell],
+        environment: str,
+        keeps_meshless: bool,
+    ) -> None:
         self._matrix = matrix
         self._cells = tuple(cells)
         self._unmarked = tuple(unmarked)
         self._environment = environment
+        self._keeps_meshless = keeps_meshless
 
     # First, so that the cell's id opens the brackets: test_x[1x8-bfloat8_b-tiny-...].
     @pytest.hookimpl(tryfirst=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Give a test one item per cell of its meshes."""
         if "cell" not in metafunc.fixturenames:
+            _refuse_idle_mark(metafunc)
             return
         cells = self._cells_for(metafunc) or (None,)
         metafunc.parametrize(
@@ -46,12 +56,16 @@ class Expander:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Drop tests without a cell in this run; write each item's axes into its report."""
-        outside = [item for item in items if _param(item, "cell", NO_CELL) is None]
+        outside = [item for item in items if not self._is_inside(item)]
         if outside:
             config.hook.pytest_deselected(items=outside)
-            items[:] = [item for item in items if _param(item, "cell", NO_CELL) is not None]
+            items[:] = [item for item in items if self._is_inside(item)]
         for item in items:
             self._label(item)
+
+    def _is_inside(self, item: pytest.Item) -> bool:
+        cell = _param(item, "cell", NO_CELL)
+        return self._keeps_meshless if cell == NO_CELL else cell is not None
 
     def _cells_for(self, metafunc: pytest.Metafunc) -> tuple[Cell, ...]:
         mark = metafunc.definition.get_closest_marker(MARK)
@@ -59,10 +73,8 @@ class Expander:
             return self._unmarked
         for mesh in mark.args:
             if mesh not in self._matrix.meshes:
-                raise SelectionError(
-                    f"{metafunc.definition.nodeid}: parametrize_mesh names unknown mesh "
-                    f"{mesh!r}{nearest(mesh, self._matrix.meshes)}"
-                )
+                text = f"parametrize_mesh names unknown mesh {mesh!r}{nearest(mesh, self._matrix.meshes)}"
+                raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {text}")
         return tuple(cell for cell in self._cells if not mark.args or cell.mesh in mark.args)
 
     def _label(self, item: pytest.Item) -> None:
@@ -74,6 +86,12 @@ class Expander:
                 ("scale", cell.scale),
                 ("environment", self._environment),
             ]
+
+
+def _refuse_idle_mark(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker(MARK) is not None:
+        text = "parametrize_mesh has no effect: the test asks for neither mesh_device nor cell; add one of them"
+        raise pytest.Collector.CollectError(f"{metafunc.definition.nodeid}: {text}")
 
 
 def cell_of(item: pytest.Item) -> str:

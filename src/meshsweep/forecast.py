@@ -12,6 +12,7 @@ from rich.console import Console
 
 from meshsweep import history, plan
 from meshsweep.errors import UserError
+from meshsweep.ledger import NO_CELL
 from meshsweep.matrix import Matrix
 from meshsweep.plan import Plan, Wave
 from meshsweep.queue import Task, makespan
@@ -31,24 +32,25 @@ def show(made: Plan, home: Path, *, root: Path, matrix: Matrix, extra: Sequence[
     with tempfile.TemporaryDirectory() as scratch:
         rundir = RunDir(Path(scratch))
         plan.write(made, rundir.plan)
-        for wave in made.waves:
-            tests = _collect(rundir, wave, root=root, matrix=matrix, extra=extra)
-            _show_wave(wave, tests, made.environment, times, console)
-    for cell, reason in made.excluded:
-        console.print(f"excluded {cell}: {reason}", highlight=False)
+        tests = [_collect(rundir, wave, root=root, matrix=matrix, extra=extra) for wave in made.waves]
+    if not any(tests):
+        raise UserError("nothing to run: no test of the suite is left after -k, -m and the named paths")
+    for wave, found in zip(made.waves, tests, strict=True):
+        _show_wave(wave, found, made.environment, times, console)
+    for word, rows in (("included", made.included), ("excluded", made.excluded)):
+        for cell, reason in rows:
+            console.print(f"{word} {cell}: {reason}", highlight=False)
 
 
 def _collect(rundir: RunDir, wave: Wave, *, root: Path, matrix: Matrix, extra: Sequence[str]) -> list[tuple[str, str]]:
-    shared = pytest_command(rundir, wave, matrix=matrix.root, suite=matrix.defaults.suite)
+    shared = pytest_command(rundir, wave, root=root, matrix=matrix.root, suite=matrix.defaults.suite)
     command = [*shared, "--collect-only", "-q", "-n0", *extra]
     done = subprocess.run(command, cwd=root, env=one_thread(), capture_output=True, text=True, check=False)
-    if done.returncode not in (0, 5):
+    collection = rundir.collection(wave.name)
+    if done.returncode not in (0, 5) or not collection.exists():
         words = (done.stdout + done.stderr).strip().splitlines()
         raise UserError("\n".join(["the suite cannot be collected; pytest says:", *words[-15:]]))
-    tests = json.loads(rundir.collection(wave.name).read_text(encoding="utf-8"))
-    if not tests:
-        raise UserError("nothing to run: no test of the suite is left after -k, -m and the named paths")
-    return [(test, cell) for test, cell in tests]
+    return [(test, cell) for test, cell in json.loads(collection.read_text(encoding="utf-8"))]
 
 
 def _show_wave(
@@ -59,8 +61,9 @@ def _show_wave(
     for slot in wave.slots:
         chips = "a virtual machine" if not slot.chips else "chips " + ",".join(map(str, slot.chips))
         console.print(f"  slot {slot.name}: {chips}", highlight=False)
-    for cell in wave.cells:
-        mine = [second for second, (_, where) in zip(seconds, tests, strict=True) if where == str(cell)]
+    meshless = [NO_CELL] if any(cell == NO_CELL for _, cell in tests) else []
+    for cell in [*map(str, wave.cells), *meshless]:
+        mine = [second for second, (_, where) in zip(seconds, tests, strict=True) if where == cell]
         console.print(f"  {cell}: {len(mine)} tests, {_seconds(mine)}", highlight=False)
     tasks = [
         Task(index=index, group=cell, expected_s=second if second is not None else history.UNKNOWN_S)

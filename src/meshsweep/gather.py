@@ -33,11 +33,8 @@ def gather(home: Path, names: Sequence[str], *, expect: Path | None) -> Gathered
     merged = ledger.merge([ledger.fold(read(run.events)) for run in found])
     if expect is not None:
         cells = _expected(expect)
-        merged = replace(
-            merged,
-            cells=tuple(dict.fromkeys([*cells, *merged.cells])),
-            problems=(*merged.problems, *_missing(cells, merged)),
-        )
+        absent = {**dict.fromkeys(cells, "expected, but no run reported it"), **merged.absent}
+        merged = replace(merged, cells=tuple(dict.fromkeys([*cells, *merged.cells])), absent=absent)
     files = [path for run in found for path in sorted(run.path.glob("*.junit.xml"))]
     return Gathered(ledger=merged, junit_files=tuple(files))
 
@@ -57,10 +54,3 @@ def _expected(path: Path) -> list[tuple[str, str]]:
         return [(expect["environment"], cell) for cell in expect["cells"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a job list of `meshsweep plan --ci`: {error}") from error
-
-
-def _missing(expected: Sequence[tuple[str, str]], merged: Ledger) -> list[str]:
-    have = {(result.environment, result.cell) for result in merged.results}
-    return [
-        f"{cell}: expected, but no run reported it" for environment, cell in expected if (environment, cell) not in have
-    ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
 from meshsweep.ledger import Result
 
-__all__ = ["expected_s", "load", "remember"]
+__all__ = ["UNKNOWN_S", "History", "expected_s", "load", "remember"]
 
 _KEPT = 5
 #: What a test is taken to need where nothing at all is known: only the order depends on it.
@@ -26,25 +27,30 @@ def load(path: Path) -> dict[str, list[float]]:
     except (OSError, ValueError):
         # History only sharpens the order: losing it must never stop a run.
         return {}
-    return data if isinstance(data, dict) else {}
+    return {test: times for test, times in data.items() if _is_times(times)} if isinstance(data, dict) else {}
 
 
 def remember(path: Path, results: Iterable[Result]) -> None:
-    """Add the seconds of passed tests, keeping the last few of each."""
+    """Add the seconds of passed tests, keeping the last few of each; a disk that refuses is left be."""
     history = load(path)
     for result in results:
         if result.outcome == "passed":
             kept = history.setdefault(_key(result.environment, result.test), [])
             history[_key(result.environment, result.test)] = [*kept, round(result.duration_s, 4)][-_KEPT:]
     part = path.with_suffix(f".{os.getpid()}")
-    part.write_text(json.dumps(history, indent=0), encoding="utf-8")
-    part.replace(path)
+    with suppress(OSError):
+        part.write_text(json.dumps(history, indent=0), encoding="utf-8")
+        part.replace(path)
 
 
 def expected_s(history: History, environment: str, test: str) -> float | None:
     """Return the median of a test's recorded seconds, None where it never ran."""
     times = history.get(_key(environment, test))
     return median(times) if times else None
+
+
+def _is_times(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(time, int | float) for time in value)
 
 
 def _key(environment: str, test: str) -> str:

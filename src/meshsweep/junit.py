@@ -6,6 +6,7 @@ output. A damaged or missing file loses nothing but that output.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -23,9 +24,12 @@ from junitparser import (
 
 from meshsweep.ledger import Ledger, Result, Row
 
-__all__ = ["merge", "read_cases"]
+__all__ = ["Key", "key_of", "merge", "read_cases"]
 
 Key = tuple[str, str]
+
+#: XML 1.0 cannot hold these, not even escaped: most control characters, halves of surrogate pairs.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def read_cases(paths: Iterable[Path]) -> tuple[dict[Key, TestCase], tuple[str, ...]]:
@@ -58,14 +62,14 @@ def merge(ledger: Ledger, rows: Sequence[Row], cases: Mapping[Key, TestCase]) ->
     document = JUnitXml("meshsweep")
     for row in rows:
         found = [r for r in ledger.results if (r.environment, r.cell) == (row.environment, row.cell)]
-        suite = TestSuite(row.cell)
-        suite.add_testcases([_case(result, cases) for result in found])
+        suite = TestSuite(_printable(row.cell))
+        # Properties come first: the schema of Ant and Jenkins is a sequence.
         suite.add_property("environment", row.environment)
         suite.add_property("busy_s", f"{row.busy_s:.3f}")
         if row.problem:
             suite.add_property("problem", row.problem)
+        suite.add_testcases([_case(result, cases) for result in found])
         document.add_testsuite(suite)
-        suite.time = row.wall_s
     document.update_statistics()
     for suite, row in zip(document, rows, strict=True):
         suite.time = round(row.wall_s, 3)
@@ -75,25 +79,32 @@ def merge(ledger: Ledger, rows: Sequence[Row], cases: Mapping[Key, TestCase]) ->
 
 def _case(result: Result, cases: Mapping[Key, TestCase]) -> TestCase:
     classname, name = key_of(result.test)
-    case = TestCase(name, classname, round(result.duration_s, 3))
+    case = TestCase(_printable(name), classname, round(result.duration_s, 3))
+    _add_properties(case, result)
     verdict = _verdict(result)
     if verdict is not None:
         case.result = [verdict]
-    _add_properties(case, result)
     original = cases.get((classname, name))
     if original is not None and result.outcome not in ("crashed", "not-run"):
-        case.system_out = original.system_out
-        case.system_err = original.system_err
+        _add_output(case, original)
     return case
+
+
+def _add_output(case: TestCase, original: TestCase) -> None:
+    if original.system_out:
+        case.system_out = original.system_out
+    if original.system_err:
+        case.system_err = original.system_err
 
 
 def _verdict(result: Result) -> Failure | Error | Skipped | None:
     if result.outcome == "passed":
         return None
+    message = _printable(result.message)
     if result.outcome in ("skipped", "xfailed"):
-        return Skipped(result.message, result.outcome)
+        return Skipped(message, result.outcome)
     kind = Failure if result.outcome == "failed" else Error
-    verdict = kind(result.message, result.outcome)
+    verdict = kind(message, result.outcome)
     verdict.text = _printable(result.text or result.message)
     return verdict
 
@@ -111,13 +122,12 @@ def _add_properties(case: TestCase, result: Result) -> None:
     properties = Properties()
     for name, value in fields.items():
         if value != "":
-            properties.append(Property(name, _printable(str(value))))
+            properties.append(Property(_printable(str(name)), _printable(str(value))))
     case.append(properties)
 
 
 def _printable(text: str) -> str:
-    # XML 1.0 cannot hold most control characters, not even escaped.
-    return "".join(char if char >= " " or char in "\t\n\r" else f"\\x{ord(char):02x}" for char in text)
+    return _NOT_XML.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def key_of(test: str) -> Key:

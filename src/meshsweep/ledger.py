@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,12 +37,10 @@ class Result:
     properties: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def pcc(self) -> tuple[float, str] | None:
-        """The lowest PCC that the test recorded and its component, if any."""
-        return min(
-            ((value, name[4:]) for name, value in self.properties.items() if name.startswith("pcc.")),
-            default=None,
-        )
+    def pcc(self) -> float | None:
+        """The lowest PCC that the test recorded, if any; one that is no number is the lowest."""
+        values = [value for name, value in self.properties.items() if name.startswith("pcc.")]
+        return min(map(_number, values), key=_badness, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,18 +63,26 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """Everything that is known of one or several runs."""
+    """Everything that is known of one or several runs.
+
+    ``absent`` says of cells why none of their tests is known; ``infra`` what let the run down;
+    ``notes`` what was lost without changing any outcome.
+    """
 
     runs: tuple[Mapping[str, Any], ...]
     cells: tuple[tuple[str, str], ...]
+    absent: Mapping[tuple[str, str], str]
+    included: tuple[tuple[str, str], ...]
     excluded: tuple[tuple[str, str], ...]
     results: tuple[Result, ...]
     problems: tuple[str, ...]
+    infra: tuple[str, ...]
     interrupted: bool
     filtered: bool
     wall_s: float
     mesh_opens: int
     mesh_open_s: float
+    notes: tuple[str, ...] = ()
 
 
 def fold(events: Iterable[Mapping[str, Any]]) -> Ledger:
@@ -98,6 +105,9 @@ class _Fold:
         self.sent: dict[str, Mapping[str, Any]] = {}
         self.results: dict[str, Result] = {}
         self.problems: list[str] = []
+        self.infra: list[str] = []
+        self.collected: set[str] = set()
+        self.filtered = False
         self.reason = "the run ended before this test was started"
         self.interrupted = False
         self.last = 0.0
@@ -107,6 +117,8 @@ class _Fold:
         self.last = event["t"]
 
     def on_collected(self, event: Mapping[str, Any]) -> None:
+        self.collected.add(event["wave"])
+        self.filtered = self.filtered or event["filtered"]
         for test, cell in event["tests"]:
             self.planned.setdefault(test, (cell, event["wave"]))
 
@@ -135,6 +147,9 @@ class _Fold:
     def on_problem(self, event: Mapping[str, Any]) -> None:
         self.problems.append(event["text"])
 
+    def on_infra(self, event: Mapping[str, Any]) -> None:
+        self.infra.append(event["text"])
+
     def on_stopped(self, event: Mapping[str, Any]) -> None:
         self.reason = event["reason"]
 
@@ -145,17 +160,26 @@ class _Fold:
     def ledger(self) -> Ledger:
         run = self.run
         environment = run.get("environment", "")
+        waves: Mapping[str, list[str]] = run.get("waves", {})
         finished = list(self.results.values())
         opens = [r.properties["mesh_open_s"] for r in finished if "mesh_open_s" in r.properties]
         return Ledger(
             runs=(run,),
-            cells=tuple((environment, cell) for cell in run.get("cells", ())),
-            excluded=tuple((row[0], row[1]) for row in run.get("excluded", ())),
+            cells=tuple((environment, cell) for cells in waves.values() for cell in cells),
+            absent={
+                (environment, cell): "its tests were never collected"
+                for wave, cells in waves.items()
+                if wave not in self.collected
+                for cell in cells
+            },
+            included=_reasons(run, "included"),
+            excluded=_reasons(run, "excluded"),
             results=tuple(self._result(test) for test in self.planned)
             + tuple(result for test, result in self.results.items() if test not in self.planned),
             problems=tuple(self.problems),
+            infra=tuple(self.infra),
             interrupted=self.interrupted,
-            filtered=bool(run.get("filtered")),
+            filtered=self.filtered,
             wall_s=self.last - run.get("t", self.last),
             mesh_opens=len(opens),
             mesh_open_s=sum(opens),
@@ -178,20 +202,29 @@ class _Fold:
         )
 
 
+def _reasons(run: Mapping[str, Any], kind: str) -> tuple[tuple[str, str], ...]:
+    return tuple((cell, reason) for cell, reason in run.get(kind, ()))
+
+
 def merge(ledgers: Sequence[Ledger]) -> Ledger:
-    """Return one ledger for several runs; the last result of a test stands."""
-    results: dict[tuple[str, str], Result] = {}
-    for result in (result for ledger in ledgers for result in ledger.results):
-        key = (result.environment, result.test)
-        # A test that did not run here may have run there.
-        if result.outcome != "not-run" or key not in results:
-            results[key] = result
+    """Return one ledger for several runs; the last result of a test in a cell stands."""
+    results: dict[tuple[str, str, int], Result] = {}
+    for number, ledger in enumerate(ledgers):
+        for result in ledger.results:
+            # Every run has tests without a mesh: a pass in one must not hide a failure in another.
+            key = (result.environment, result.test, number if result.cell == NO_CELL else -1)
+            # A test that did not run here may have run there.
+            if result.outcome != "not-run" or key not in results:
+                results[key] = result
     return Ledger(
         runs=tuple(run for ledger in ledgers for run in ledger.runs),
         cells=tuple(dict.fromkeys(cell for ledger in ledgers for cell in ledger.cells)),
+        absent={cell: reason for ledger in ledgers for cell, reason in ledger.absent.items()},
+        included=tuple(dict.fromkeys(row for ledger in ledgers for row in ledger.included)),
         excluded=tuple(dict.fromkeys(row for ledger in ledgers for row in ledger.excluded)),
         results=tuple(results.values()),
         problems=tuple(problem for ledger in ledgers for problem in ledger.problems),
+        infra=tuple(text for ledger in ledgers for text in ledger.infra),
         interrupted=any(ledger.interrupted for ledger in ledgers),
         filtered=any(ledger.filtered for ledger in ledgers),
         wall_s=sum(ledger.wall_s for ledger in ledgers),
@@ -212,23 +245,24 @@ def _row(environment: str, cell: str, results: Sequence[Result], ledger: Ledger)
     counts: dict[str, int] = {}
     for result in results:
         counts[result.outcome] = counts.get(result.outcome, 0) + 1
-    lowest = min(((result.pcc, result.test) for result in results if result.pcc is not None), default=None)
+    numbers = [(result.pcc, result.test) for result in results if result.pcc is not None]
+    lowest = min(numbers, key=lambda found: (_badness(found[0]), found[1]), default=None)
     return Row(
         cell=cell,
         environment=environment,
         planned=len(results),
         counts=counts,
-        pcc=lowest[0][0] if lowest else None,
+        pcc=lowest[0] if lowest else None,
         pcc_test=short_name(lowest[1]) if lowest else "",
         wall_s=_wall(results),
         busy_s=sum(result.duration_s for result in results),
-        problem=_problem(counts, len(results), filtered=ledger.filtered),
+        problem=_problem(counts, len(results), ledger.absent.get((environment, cell)), filtered=ledger.filtered),
     )
 
 
-def _problem(counts: Mapping[str, int], planned: int, *, filtered: bool) -> str:
+def _problem(counts: Mapping[str, int], planned: int, absent: str | None, *, filtered: bool) -> str:
     if planned == 0:
-        return "" if filtered else "no test runs in this cell"
+        return absent or ("" if filtered else "no test runs in this cell")
     if counts.get("skipped", 0) == planned:
         return "every test skipped"
     return ""
@@ -241,4 +275,17 @@ def _wall(results: Sequence[Result]) -> float:
 
 def short_name(test: str) -> str:
     """Return a test's function name without its file and parameters."""
-    return test.rpartition("::")[2].partition("[")[0]
+    return test.partition("[")[0].rpartition("::")[2]
+
+
+def _number(value: object) -> float:
+    # A tensor or numpy scalar has become text on its way through the log.
+    try:
+        return float(str(value))
+    except ValueError:
+        return math.nan
+
+
+def _badness(pcc: float) -> float:
+    # NaN compares as neither less nor more, and would hide wherever it stands.
+    return -math.inf if math.isnan(pcc) else pcc

@@ -54,6 +54,7 @@ def load(directory: Path) -> Matrix:
         sessions=axes.sessions(),
         defaults=axes.defaults(),
     )
+    reader.close()
     if reader.mistakes:
         raise MatrixError(reader.mistakes)
     return matrix
@@ -65,9 +66,9 @@ class _Axes:
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self.meshes = self._named("meshes.toml", "meshes", _mesh)
-        self.dtypes = self._named("dtypes.toml", "dtypes", lambda _, table: table.text("about"))
+        self.dtypes = self._named("dtypes.toml", "dtypes", _dtype)
         self.scales = _scales(reader)
-        self.environments = self._named("environments.toml", "environments", _environment)
+        self.environments = self._named("environments.toml", "environments", self._environment)
         self.machines = self._named("machines.toml", "machines", _machine)
         self._meshes = reader.known("mesh", "meshes.toml", self.meshes)
         self._dtypes = reader.known("dtype", "dtypes.toml", self.dtypes)
@@ -76,17 +77,29 @@ class _Axes:
         self._machines = reader.known("machine", "machines.toml", self.machines)
         self.tiers = self._named("tiers.toml", "tiers", self._tier)
         self._tiers = reader.known("tier", "tiers.toml", self.tiers)
-        self._rules = reader.file("rules.toml")
+        self._rules = reader.file("rules.toml", optional=True)
 
-    def _named(self, file: str, key: str, build: Any) -> dict[str, Any]:
-        top = self.reader.file(file)
+    def _named(self, file: str, key: str, build: Any, *, optional: bool = False) -> dict[str, Any]:
+        top = self.reader.file(file, optional=optional)
         found = {}
-        for name, table in top.tables(key).items():
+        for name, table in top.tables(key, optional=optional).items():
             found[name] = build(name, table)
             table.close()
-        if not found and top.items():
+        top.close()
+        if not found and key in dict(top.items()):
             top.mistake(None, f"declares nothing; expected at least one [{key}.NAME]")
         return found
+
+    def _environment(self, name: str, table: Table) -> Environment:
+        return Environment(
+            name=name,
+            about=table.text("about"),
+            backend=table.text("backend"),
+            python=table.texts("python", ()),
+            requirements=table.texts("requirements", ()),
+            constraints=table.path("constraints", self.reader.directory, None),
+            standin=table.text("standin", None),
+        )
 
     def _tier(self, name: str, table: Table) -> Tier:
         return Tier(
@@ -117,7 +130,7 @@ class _Axes:
         return tuple(found)
 
     def floors(self) -> tuple[Floor, ...]:
-        top = self.reader.file("floors.toml")
+        top = self.reader.file("floors.toml", optional=True)
         found = []
         for row in top.rows("floor"):
             found.append(
@@ -147,7 +160,8 @@ class _Axes:
                 default=table.flag("default", False),
             )
 
-        return self._named("sessions.toml", "sessions", build)
+        # A project may have no sessions beyond those of its meshes.
+        return self._named("sessions.toml", "sessions", build, optional=True)
 
     def defaults(self) -> Defaults:
         top = self.reader.file("defaults.toml")
@@ -164,25 +178,33 @@ class _Axes:
         return defaults
 
 
+def _dtype(name: str, table: Table) -> str:
+    if "-" in name:
+        table.mistake(None, "has a dash in its name, which parts the axes of a cell; expected none")
+    about: str = table.text("about")
+    return about
+
+
 def _mesh(name: str, table: Table) -> Mesh:
     shape = _shape_of(name, table)
     splits = {mode: _split(table, mode, shape) for mode in ("decode", "prefill")}
-    return Mesh(name=name, shape=shape, fabric=table.text("fabric", None), **splits)
+    fabric = table.text("fabric", None)
+    return Mesh(name=name, shape=shape or MeshShape(rows=1, cols=1), fabric=fabric, **splits)
 
 
-def _shape_of(name: str, table: Table) -> MeshShape:
+def _shape_of(name: str, table: Table) -> MeshShape | None:
     try:
         return MeshShape.parse(name)
     except UserError as error:
         table.mistake(None, str(error))
-        return MeshShape(rows=1, cols=1)
+        return None
 
 
-def _split(table: Table, mode: str, shape: MeshShape) -> Split:
+def _split(table: Table, mode: str, shape: MeshShape | None) -> Split:
     inner = table.table(mode)
     split = Split(**{degree: inner.count(degree) or 1 for degree in ("tp", "ep", "sp")})
     inner.close()
-    if shape.cols % split.tp or shape.rows % split.ep or shape.rows % split.sp:
+    if shape and (shape.cols % split.tp or shape.rows % split.ep or shape.rows % split.sp):
         table.mistake(
             mode,
             f"tp={split.tp} ep={split.ep} sp={split.sp} does not divide the mesh; "
@@ -193,10 +215,7 @@ def _split(table: Table, mode: str, shape: MeshShape) -> Split:
 
 def _scales(reader: Reader) -> dict[str, Scale]:
     top = reader.file("scales.toml")
-    fields = dict(top.table("fields").items())
-    for key, kind in fields.items():
-        if kind not in _KINDS:
-            top.mistake(f"[fields] {key}", f"is {kind!r}; expected one of {', '.join(_KINDS)}")
+    fields = _fields(top)
     found = {}
     for name, table in top.tables("scales").items():
         config = table.table("config")
@@ -211,13 +230,25 @@ def _scales(reader: Reader) -> dict[str, Scale]:
     return found
 
 
-def _config(table: Table, fields: Mapping[str, str]) -> dict[str, object]:
+def _fields(top: Table) -> dict[str, str | None]:
+    """Return the kind of each config field, None where the kind itself is a mistake."""
+    fields: dict[str, str | None] = {}
+    for key, kind in top.table("fields").items():
+        fields[key] = kind if isinstance(kind, str) and kind in _KINDS else None
+        if fields[key] is None:
+            top.mistake(f"[fields] {key}", f"is {kind!r}; expected one of {', '.join(_KINDS)}")
+    return fields
+
+
+def _config(table: Table, fields: Mapping[str, str | None]) -> dict[str, object]:
     config = dict(table.items())
     for key, value in config.items():
-        if key not in fields:
+        kind = fields.get(key)
+        # Without any field the table [fields] itself is missing, which has been said.
+        if fields and key not in fields:
             table.mistake(key, f"unknown field{nearest(key, fields)}")
-        elif fields[key] in _KINDS and not _is_kind(value, fields[key]):
-            table.mistake(key, f"is {value!r}; expected {_KINDS[fields[key]][1]}")
+        elif kind is not None and not _is_kind(value, kind):
+            table.mistake(key, f"is {value!r}; expected {_KINDS[kind][1]}")
     return config
 
 
@@ -226,23 +257,12 @@ def _is_kind(value: object, kind: str) -> bool:
     return isinstance(value, _KINDS[kind][0]) and (kind == "boolean" or not isinstance(value, bool))
 
 
-def _environment(name: str, table: Table) -> Environment:
-    return Environment(
-        name=name,
-        about=table.text("about"),
-        backend=table.text("backend"),
-        python=table.texts("python", ()),
-        requirements=table.texts("requirements", ()),
-        constraints=table.text("constraints", None),
-        standin=table.text("standin", None),
-    )
-
-
 def _machine(name: str, table: Table) -> Machine:
+    shape = table.shape("shape", None)
+    also_opens = table.shapes("also_opens")
+    for other in also_opens:
+        if shape is not None and other.devices != shape.devices:
+            table.mistake("also_opens", f"holds {other}; expected a mesh of all {shape.devices} devices")
     return Machine(
-        name=name,
-        about=table.text("about"),
-        shape=table.shape("shape", None),
-        also_opens=table.shapes("also_opens"),
-        runner=table.texts("runner"),
+        name=name, about=table.text("about"), shape=shape, also_opens=also_opens, runner=table.texts("runner")
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-__all__ = ["Phases"]
+__all__ = ["INFRA", "Phases", "plain"]
+
+#: The property with which the setup of a test says that not the test, but its devices failed.
+INFRA = "infra"
 
 #: Longest failure text kept in the log; JUnit keeps it whole.
 _TEXT_BYTES = 16_384
@@ -34,7 +38,7 @@ class Phases:
             self.outcome = "xfailed" if report.skipped else "failed"
             self.message = report.wasxfail or "xfail"
         elif report.failed:
-            self.outcome = "failed"
+            self.outcome = "infra" if INFRA in self.properties else "failed"
             self.message = _message(report)
             self.text = report.longreprtext[-_TEXT_BYTES:]
         elif report.skipped and self.outcome == "passed":
@@ -48,15 +52,35 @@ class Phases:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields of the event ``reported``."""
-        return {
-            "test": self.test,
-            "worker": self.worker,
-            "outcome": self.outcome,
-            "duration_s": round(self.duration_s, 6),
-            "message": self.message,
-            "text": self.text,
-            "properties": self.properties,
-        }
+        fields: dict[str, Any] = plain(
+            {
+                "test": self.test,
+                "worker": self.worker,
+                "outcome": self.outcome,
+                "duration_s": round(self.duration_s, 6),
+                "message": self.message,
+                "text": self.text,
+                "properties": self.properties,
+            }
+        )
+        return fields
+
+
+def plain(value: Any) -> Any:
+    """Return a value made of plain types: numbers of numpy and torch as float, text as valid UTF-8."""
+    if value is None or type(value) in (bool, int, float):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = [plain(item) for item in value]
+        return items if isinstance(value, list) else tuple(items)
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        return plain(str(value))
 
 
 def _message(report: pytest.TestReport) -> str:

@@ -32,6 +32,7 @@ class Plan:
     machine: str
     tier: str
     waves: tuple[Wave, ...]
+    included: tuple[tuple[Cell, str], ...]
     excluded: tuple[tuple[Cell, str], ...]
 
     @property
@@ -56,6 +57,7 @@ def make(matrix: Matrix, selection: Selection, expansion: Expansion, *, workers:
         machine=machine.name,
         tier=selection.tier,
         waves=tuple(waves),
+        included=expansion.included,
         excluded=expansion.excluded,
     )
 
@@ -87,7 +89,8 @@ def write(plan: Plan, path: Path) -> None:
             }
             for wave in plan.waves
         ],
-        "excluded": [{"cell": str(cell), "reason": reason} for cell, reason in plan.excluded],
+        "included": _rows(plan.included),
+        "excluded": _rows(plan.excluded),
     }
     path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
@@ -107,5 +110,10 @@ def read(path: Path) -> Plan:
             )
             for wave in data["waves"]
         ),
+        included=tuple((Cell.parse(row["cell"]), row["reason"]) for row in data["included"]),
         excluded=tuple((Cell.parse(row["cell"]), row["reason"]) for row in data["excluded"]),
     )
+
+
+def _rows(reasons: Sequence[tuple[Cell, str]]) -> list[dict[str, str]]:
+    return [{"cell": str(cell), "reason": reason} for cell, reason in reasons]

@@ -6,7 +6,7 @@ Outside a project with a ``matrix/`` folder it does nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from meshsweep.expansion import Expander
 from meshsweep.marks import MARK
 from meshsweep.matrix import Matrix
 from meshsweep.meshpool import MeshPool
+from meshsweep.outcome import INFRA
 from meshsweep.rundir import RunDir
 from meshsweep.seeds import seed_everything, seed_of
 from meshsweep.slots import Slot
@@ -43,6 +44,7 @@ class Sweep:
     environment: str
     rundir: RunDir | None
     wave: plan.Wave | None
+    keeps_meshless: bool
 
 
 SWEEP = pytest.StashKey[Sweep]()
@@ -70,11 +72,12 @@ def _add(group: pytest.OptionGroup, name: str, **attributes: Any) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{MARK}(*names): the meshes that a test runs on; none: all of them")
+    given = config.getoption("--matrix")
+    directory = Path(given or config.rootpath / "matrix")
+    if not given and not (directory / "defaults.toml").exists():
+        return
     # Torch reads this when it is imported: two threads per worker make a busy machine 10 to 100 times slower.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    directory = Path(config.getoption("--matrix") or config.rootpath / "matrix")
-    if not (directory / "defaults.toml").exists():
-        return
     try:
         sweep = _sweep(config, loader.load(directory))
         _join(config, sweep)
@@ -94,6 +97,8 @@ def _sweep(config: pytest.Config, matrix: Matrix) -> Sweep:
             environment=made.environment,
             rundir=rundir,
             wave=wave,
+            # Once per run is enough for a test that asks for no mesh.
+            keeps_meshless=wave == made.waves[0],
         )
     return _bare_sweep(config, matrix)
 
@@ -119,6 +124,7 @@ def _bare_sweep(config: pytest.Config, matrix: Matrix) -> Sweep:
         environment=chosen.environment,
         rundir=None,
         wave=None,
+        keeps_meshless=True,
     )
 
 
@@ -130,13 +136,20 @@ def _named(config: pytest.Config, option: str) -> list[str]:
 def _join(config: pytest.Config, sweep: Sweep) -> None:
     """Register the parts that this process needs: controller, worker, or both in one."""
     config.stash[SWEEP] = sweep
-    config.pluginmanager.register(
-        Expander(sweep.matrix, sweep.cells, unmarked=sweep.unmarked, environment=sweep.environment)
+    expander = Expander(
+        sweep.matrix,
+        sweep.cells,
+        unmarked=sweep.unmarked,
+        environment=sweep.environment,
+        keeps_meshless=sweep.keeps_meshless,
     )
+    config.pluginmanager.register(expander)
+    backend = backends.get(sweep.matrix.environments[sweep.environment].backend)
     is_worker = hasattr(config, "workerinput")
-    distributes = bool(config.getoption("tx", None) or config.getoption("numprocesses", None))
+    # xdist stands aside where tests are only collected.
+    distributes = bool(config.getoption("tx", None)) and not config.option.collectonly
     if is_worker or not distributes:
-        _join_worker(config, sweep)
+        _join_worker(config, sweep, backend)
     if sweep.rundir is not None and not is_worker:
         from meshsweep.controller import Controller
 
@@ -145,12 +158,11 @@ def _join(config: pytest.Config, sweep: Sweep) -> None:
         config.pluginmanager.register(controller, "meshsweep-controller")
 
 
-def _join_worker(config: pytest.Config, sweep: Sweep) -> None:
+def _join_worker(config: pytest.Config, sweep: Sweep, backend: backends.Backend) -> None:
     from meshsweep import worker
 
     given = getattr(config, "workerinput", {}).get("slot")
     slot = Slot.from_json(given) if given else (sweep.wave.slots[0] if sweep.wave else None)
-    backend = backends.get(sweep.matrix.environments[sweep.environment].backend)
     backend.activate(slot)
     config.stash[POOL] = MeshPool(backend)
     worker.join(config, sweep.rundir, sweep.wave)
@@ -165,12 +177,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def matrix(request: pytest.FixtureRequest) -> Matrix:
     """Return the declared matrix."""
-    return request.config.stash[SWEEP].matrix
+    sweep = request.config.stash.get(SWEEP, None)
+    if sweep is None:
+        pytest.fail(f"no matrix in {request.config.rootpath}; add matrix/ or use --matrix", pytrace=False)
+    return sweep.matrix
 
 
 @pytest.fixture(scope="session")
 def cell(request: pytest.FixtureRequest) -> Cell:
     """Return the cell that this test runs in."""
+    if not hasattr(request, "param"):
+        pytest.fail(f"no matrix in {request.config.rootpath}; add matrix/ or use --matrix", pytrace=False)
     found = request.param
     assert isinstance(found, Cell)
     return found
@@ -181,13 +198,17 @@ def mesh_device(
     request: pytest.FixtureRequest,
     matrix: Matrix,
     cell: Cell,
-    record_property: Callable[[str, object], None],
 ) -> Iterator[Any]:
     """Yield an open device of the cell's mesh, kept open for the next test of the same mesh."""
     pool = request.config.stash[POOL]
-    device, opened_s = pool.get(matrix.meshes[cell.mesh])
+    record = request.node.user_properties
+    try:
+        device, opened_s = pool.get(matrix.meshes[cell.mesh])
+    except Exception:
+        record.append((INFRA, f"mesh {cell.mesh} did not open"))
+        raise
     if opened_s is not None:
-        record_property("mesh_open_s", round(opened_s, 6))
+        record.append(("mesh_open_s", round(opened_s, 6)))
     failures = request.session.testsfailed
     yield device
     # A failed test may leave anything on the devices: the next one gets a fresh mesh.
@@ -196,9 +217,10 @@ def mesh_device(
 
 
 @pytest.fixture
-def reset_seeds(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> int:
+def reset_seeds(request: pytest.FixtureRequest) -> int:
     """Seed every generator from the test's id, and record the seed."""
     seed = seed_of(request.node.nodeid)
     seed_everything(seed)
-    record_property("seed", seed)
+    # Not through record_property, which warns where the user has pytest write JUnit.
+    request.node.user_properties.append(("seed", seed))
     return seed

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from meshsweep.ledger import short_name
+from meshsweep.ledger import BAD, short_name
 from meshsweep.outcome import Phases
 
 __all__ = ["Progress"]
@@ -58,14 +58,21 @@ class Progress:
         self._status()
 
     def finished(self, phases: Phases) -> None:
-        """Count a result, print it if it is bad, and print its cell if that was the last."""
+        """Count a result, print it if it is bad, and print its cell if that was the last.
+
+        A teardown that failed late is printed only: its test has been counted.
+        """
+        if phases.is_late:
+            self._line(f"FAILED {phases.test}: {phases.message}")
+            return
+        self._running.pop(phases.worker, None)
         cell = self._cells.get(phases.test, "")
         counts = self._seen.setdefault(cell, Counter())
         counts[phases.outcome] += 1
         self._busy[cell] = self._busy.get(cell, 0.0) + phases.duration_s
         self._left[cell] -= 1
         self._done += 1
-        if phases.outcome in ("failed", "crashed"):
+        if phases.outcome in BAD:
             self._line(f"{phases.outcome.upper()} {phases.test}: {phases.message}")
         if self._left[cell] == 0:
             self._line(f"{self._count()}  {cell}  {_words(counts)}  {self._busy[cell]:.1f} s")

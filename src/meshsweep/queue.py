@@ -49,11 +49,6 @@ class Queue:
             del self._waiting[group]
         return task
 
-    def put_back(self, task: Task) -> None:
-        """Return a taken test, as the next of its group."""
-        self._waiting.setdefault(task.group, []).append(task)
-        self._load[task.group] = self._load.get(task.group, 0.0) + task.expected_s
-
     def release(self, slot: str) -> None:
         """Forget a slot's group, after its worker has gone."""
         self._holder.pop(slot, None)

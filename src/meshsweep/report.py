@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich import box
@@ -15,20 +16,21 @@ from meshsweep.errors import InfraError
 from meshsweep.ledger import BAD, Ledger
 from meshsweep.rundir import RunDir
 
-__all__ = ["show", "write"]
+__all__ = ["show", "write", "write_files"]
 
 
-def write(found: Ledger, rundir: RunDir, *, waves: Sequence[str]) -> None:
-    """Write summary.xml, summary.json and summary.md of a run.
+def write(found: Ledger, rundir: RunDir, *, waves: Sequence[str]) -> Ledger:
+    """Write summary.xml, summary.json and summary.md of a run; returns the ledger with its notes.
 
     Raises InfraError where the disk refuses; the event log stays as it is.
     """
-    write_files(found, rundir.path, [rundir.junit(wave) for wave in waves])
+    return write_files(found, rundir.path, [rundir.junit(wave) for wave in waves])
 
 
-def write_files(found: Ledger, directory: Path, junit_files: Sequence[Path]) -> None:
-    """Write the three summaries of a ledger into a directory."""
-    cases, _ = junit.read_cases(junit_files)
+def write_files(found: Ledger, directory: Path, junit_files: Sequence[Path]) -> Ledger:
+    """Write the three summaries of a ledger into a directory; a note says what could not be merged."""
+    cases, damaged = junit.read_cases(junit_files)
+    found = replace(found, notes=damaged)
     rundir = RunDir(directory)
     try:
         junit.merge(found, ledger.rows(found), cases).write(str(rundir.summary("xml")), pretty=True)
@@ -36,6 +38,7 @@ def write_files(found: Ledger, directory: Path, junit_files: Sequence[Path]) -> 
         rundir.summary("md").write_text(summary.as_markdown(found), encoding="utf-8")
     except OSError as error:
         raise InfraError(f"{directory}: cannot write the summary: {error.strerror}; events.jsonl is intact") from error
+    return found
 
 
 def show(found: Ledger, console: Console) -> None:
@@ -45,8 +48,11 @@ def show(found: Ledger, console: Console) -> None:
         if result.outcome in BAD - {"not-run"}:
             console.print(Text(f"{result.outcome} {result.test}: {result.message}", style="red"), soft_wrap=True)
     _show_never_ran(found, console)
-    for cell, reason in found.excluded:
-        console.print(Text(f"excluded {cell}: {reason}", style="dim"), soft_wrap=True)
+    for word, rows in (("included", found.included), ("excluded", found.excluded)):
+        for cell, reason in rows:
+            console.print(Text(f"{word} {cell}: {reason}", style="dim"), soft_wrap=True)
+    for note in found.notes:
+        console.print(Text(f"note: {note}", style="dim"), soft_wrap=True)
     for problem in summary.problems(found):
         console.print(Text(problem, style="bold red"), soft_wrap=True)
     style = "bold green" if summary.exit_code(found) == 0 else "bold red"

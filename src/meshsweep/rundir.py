@@ -34,6 +34,12 @@ class RunDir:
         """How long tests took in earlier runs, kept beside all runs."""
         return self.path.parent.parent / "history.json"
 
+    def make_latest(self) -> None:
+        """Point ``latest`` beside this run at it."""
+        link = self.path.parent / f".latest-{self.path.name}"
+        link.symlink_to(self.path.name)
+        link.replace(self.path.parent / "latest")
+
     def collection(self, wave: str) -> Path:
         """Return the list of a wave's tests and their cells."""
         return self.path / f"{wave}.collection.json"
@@ -54,7 +60,7 @@ def create(
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     token: Callable[[], str] = lambda: secrets.token_hex(2),
 ) -> RunDir:
-    """Make a new run directory under ``home/runs`` and point ``latest`` at it.
+    """Make a new run directory under ``home/runs``.
 
     Raises InfraError where the disk refuses.
     """
@@ -63,9 +69,6 @@ def create(
     try:
         path.mkdir(parents=True)
         (home / ".gitignore").write_text("*\n", encoding="utf-8")
-        link = path.parent / f".latest-{name}"
-        link.symlink_to(name)
-        link.replace(path.parent / "latest")
     except OSError as error:
         raise InfraError(f"{path}: cannot make the run directory: {error.strerror}") from error
     return RunDir(path)

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from meshsweep import history, ledger, plan, report
-from meshsweep.errors import InfraError, SelectionError
+from meshsweep.errors import SelectionError
 from meshsweep.events import EventLog, read
 from meshsweep.ledger import Ledger
 from meshsweep.plan import Plan, Wave
@@ -21,7 +22,10 @@ from meshsweep.rundir import RunDir
 __all__ = ["one_thread", "pytest_command", "run"]
 
 #: How long a wave gets to end by itself after Ctrl-C or SIGTERM before it is killed.
-GRACE_S = 20.0
+_GRACE_S = 20.0
+
+#: How long a wave needs to notice a Ctrl-C of its own.
+_HEARD_S = 0.5
 
 #: pytest's exit codes that need no word of their own: the ledger tells passed from failed.
 _ORDINARY = {0, 1}
@@ -31,9 +35,7 @@ _INTERRUPTED, _INTERNAL_ERROR, _USAGE_ERROR, _NOTHING_COLLECTED = 2, 3, 4, 5
 def run(made: Plan, rundir: RunDir, *, root: Path, matrix: Path, suite: Sequence[str], extra: Sequence[str]) -> Ledger:
     """Run every wave of a plan, write the summaries, and return the ledger.
 
-    Raises SelectionError where pytest refuses its arguments or they leave no test, and
-    InfraError where it fails for reasons of its own. What had been reported by then is
-    in the event log and in the summaries.
+    Raises SelectionError where pytest refuses its arguments or they leave no test to run.
     """
     log = EventLog(rundir.events)
     plan.write(made, rundir.plan)
@@ -41,25 +43,29 @@ def run(made: Plan, rundir: RunDir, *, root: Path, matrix: Path, suite: Sequence
     codes = []
     try:
         for wave in made.waves:
-            command = pytest_command(rundir, wave, matrix=matrix, suite=suite)
+            command = pytest_command(rundir, wave, root=root, matrix=matrix, suite=suite)
             # The user's own options come last and win.
             codes.append(_run_wave([*command, *_run_options(rundir, wave), *extra], root, log))
+            if codes[-1] < 0 or codes[-1] == _INTERNAL_ERROR:
+                log.write("infra", text=f"{wave.name}: pytest ended with {_name(codes[-1])}")
             if codes[-1] not in (*_ORDINARY, _NOTHING_COLLECTED):
                 break
         log.write("run-finished", codes=codes)
     finally:
         log.close()
     found = ledger.fold(read(rundir.events))
-    report.write(found, rundir, waves=[wave.name for wave in made.waves])
+    found = report.write(found, rundir, waves=[wave.name for wave in made.waves])
     history.remember(rundir.history, found.results)
     _check(codes, found)
     return found
 
 
-def pytest_command(rundir: RunDir, wave: Wave, *, matrix: Path, suite: Sequence[str]) -> list[str]:
+def pytest_command(rundir: RunDir, wave: Wave, *, root: Path, matrix: Path, suite: Sequence[str]) -> list[str]:
     """Return what every pytest process of a wave is called with."""
     return [
         *(sys.executable, "-m", "pytest"),
+        # Below a folder with a pytest configuration of its own, testpaths would count for nothing.
+        f"--rootdir={root}",
         *("-o", "testpaths=" + " ".join(suite)),
         f"--matrix={matrix}",
         f"--meshsweep-run={rundir.path}",
@@ -78,6 +84,8 @@ def _run_options(rundir: RunDir, wave: Wave) -> list[str]:
         *("-n", str(len(wave.slots))),
         # Our own progress and list of what went wrong take the place of pytest's.
         *("-o", "console_output_style=classic", "--no-header", "-rN"),
+        # The other family holds no properties, and warns of them.
+        *("-o", "junit_family=xunit1"),
         f"--junitxml={rundir.junit(wave.name)}",
     ]
 
@@ -88,9 +96,9 @@ def _facts(made: Plan, rundir: RunDir, extra: Sequence[str]) -> dict[str, object
         "environment": made.environment,
         "machine": made.machine,
         "tier": made.tier,
-        "cells": [str(cell) for cell in made.cells],
+        "waves": {wave.name: [str(cell) for cell in wave.cells] for wave in made.waves},
+        "included": [[str(cell), reason] for cell, reason in made.included],
         "excluded": [[str(cell), reason] for cell, reason in made.excluded],
-        "filtered": bool(extra),
         "arguments": list(extra),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -123,11 +131,13 @@ def _as_interrupt(signum: int, frame: object) -> None:
 
 
 def _end(wave: subprocess.Popen[bytes]) -> int:
-    # From a terminal the wave has had its SIGINT already; a second one would cut its report short.
-    if not (sys.stdin and sys.stdin.isatty()):
-        wave.send_signal(signal.SIGINT)
     try:
-        wave.wait(GRACE_S)
+        # Ctrl-C reaches the wave too, a signal to this process alone does not; a second SIGINT
+        # is no news to the wave once it has begun to end.
+        with suppress(subprocess.TimeoutExpired):
+            wave.wait(_HEARD_S)
+        wave.send_signal(signal.SIGINT)
+        wave.wait(_GRACE_S)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         wave.kill()
         wave.wait()
@@ -135,16 +145,15 @@ def _end(wave: subprocess.Popen[bytes]) -> int:
 
 
 def _check(codes: Sequence[int], found: Ledger) -> None:
-    """Raise for exit codes that are about pytest rather than about tests."""
-    if found.problems or found.interrupted or _INTERRUPTED in codes:
-        return
+    """Raise for what the user asked of pytest in vain."""
     if _USAGE_ERROR in codes:
         raise SelectionError("pytest refused its arguments; its message is above")
-    if not found.results:
+    if found.problems or found.infra or found.interrupted:
+        return
+    if set(codes) == {_NOTHING_COLLECTED}:
         raise SelectionError("nothing to run: no test of the suite is left after -k, -m and the named paths")
-    bad = [code for code in codes if code < 0 or code == _INTERNAL_ERROR]
-    if bad:
-        raise InfraError(f"pytest ended with {_name(bad[0])}; the summary holds what was reported before")
+    if set(codes) == {0} and all(result.outcome == "not-run" for result in found.results):
+        raise SelectionError("pytest was asked for something else than running tests; see `meshsweep plan`")
 
 
 def _name(code: int) -> str:

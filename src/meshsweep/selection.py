@@ -15,7 +15,10 @@ __all__ = ["Expansion", "Selection", "expand"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What a command asked for; an empty axis leaves the choice to the tier."""
+    """What a command asked for; an empty axis leaves the choice to the tier.
+
+    ``cells`` names exact cells in place of the tier's product.
+    """
 
     tier: str
     environment: str
@@ -23,13 +26,15 @@ class Selection:
     meshes: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
     scales: tuple[str, ...] = ()
+    cells: tuple[Cell, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expansion:
-    """The cells to run, and those that a rule took away, with its reason."""
+    """The cells to run; those that a rule added or took away, each with its reason."""
 
     cells: tuple[Cell, ...]
+    included: tuple[tuple[Cell, str], ...]
     excluded: tuple[tuple[Cell, str], ...]
 
 
@@ -41,28 +46,34 @@ def expand(matrix: Matrix, selection: Selection) -> Expansion:
     once) and for a selection that leaves no cell.
     """
     _check_names(matrix, selection)
+    named = [cell for cell in selection.cells or _product(matrix, selection) if _passes(selection, cell)]
+    rows = {} if selection.cells else dict(_included(matrix, selection))
+    wanted = dict.fromkeys([*named, *rows])
+    excluded = {cell: reason for cell in wanted if (reason := _exclusion(matrix, selection, cell))}
+    cells = tuple(cell for cell in wanted if cell not in excluded)
+    if not cells:
+        raise SelectionError(_nothing_left(excluded))
+    added = tuple((cell, reason) for cell, reason in rows.items() if cell not in named and cell not in excluded)
+    return Expansion(cells=cells, included=added, excluded=tuple(excluded.items()))
+
+
+def _product(matrix: Matrix, selection: Selection) -> list[Cell]:
     tier = matrix.tiers[selection.tier]
-    wanted = dict.fromkeys(
+    return [
         Cell(mesh=mesh, dtype=dtype, scale=scale)
         for mesh, dtype, scale in product(
             selection.meshes or tier.meshes,
             selection.dtypes or tier.dtypes,
             selection.scales or tier.scales,
         )
-    )
-    wanted.update(dict.fromkeys(_included(matrix, selection)))
-    excluded = {cell: reason for cell in wanted if (reason := _exclusion(matrix, selection, cell))}
-    cells = tuple(cell for cell in wanted if cell not in excluded)
-    if not cells:
-        raise SelectionError(_nothing_left(excluded))
-    return Expansion(cells=cells, excluded=tuple(excluded.items()))
+    ]
 
 
 def _check_names(matrix: Matrix, selection: Selection) -> None:
     axes: list[tuple[str, str, Iterable[str], Sequence[str]]] = [
-        ("mesh", "meshes.toml", matrix.meshes, selection.meshes),
-        ("dtype", "dtypes.toml", matrix.dtypes, selection.dtypes),
-        ("scale", "scales.toml", matrix.scales, selection.scales),
+        ("mesh", "meshes.toml", matrix.meshes, [*selection.meshes, *(cell.mesh for cell in selection.cells)]),
+        ("dtype", "dtypes.toml", matrix.dtypes, [*selection.dtypes, *(cell.dtype for cell in selection.cells)]),
+        ("scale", "scales.toml", matrix.scales, [*selection.scales, *(cell.scale for cell in selection.cells)]),
         ("environment", "environments.toml", matrix.environments, [selection.environment]),
         ("machine", "machines.toml", matrix.machines, [selection.machine]),
         ("tier", "tiers.toml", matrix.tiers, [selection.tier]),
@@ -70,14 +81,14 @@ def _check_names(matrix: Matrix, selection: Selection) -> None:
     mistakes = [
         f"unknown {what} {name!r}: not in {matrix.root.name}/{file}{nearest(name, known)}"
         for what, file, known, names in axes
-        for name in names
+        for name in dict.fromkeys(names)
         if name not in known
     ]
     if mistakes:
         raise SelectionError("\n".join(mistakes))
 
 
-def _included(matrix: Matrix, selection: Selection) -> Iterable[Cell]:
+def _included(matrix: Matrix, selection: Selection) -> Iterable[tuple[Cell, str]]:
     for row in matrix.includes:
         if not row.applies(environment=selection.environment, tier=selection.tier):
             continue
@@ -86,7 +97,7 @@ def _included(matrix: Matrix, selection: Selection) -> Iterable[Cell]:
         ):
             cell = Cell(mesh=mesh, dtype=dtype, scale=scale)
             if _passes(selection, cell):
-                yield cell
+                yield cell, row.reason
 
 
 def _passes(selection: Selection, cell: Cell) -> bool:
@@ -106,6 +117,6 @@ def _exclusion(matrix: Matrix, selection: Selection, cell: Cell) -> str | None:
 
 def _nothing_left(excluded: dict[Cell, str]) -> str:
     if not excluded:
-        return "the selection holds no cell; name a mesh, dtype and scale"
+        return "no cell is left: the filters and the named cells have nothing in common"
     reasons = "; ".join(f"{cell}: {reason}" for cell, reason in excluded.items())
     return f"every selected cell is excluded by matrix/rules.toml: {reasons}"

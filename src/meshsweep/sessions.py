@@ -195,5 +195,6 @@ def _pins(environment: Environment, root: Path, matrix: Matrix, extras: Sequence
         files.append(matrix.root / environment.constraints)
     digest = hashlib.sha256(repr((environment, tuple(extras))).encode())
     for path in files:
-        digest.update(path.read_bytes())
+        # A missing pyproject.toml is for pip to refuse, in its own words.
+        digest.update(path.read_bytes() if path.exists() else b"")
     return digest.hexdigest()

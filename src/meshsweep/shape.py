@@ -23,9 +23,12 @@ class MeshShape:
     def parse(cls, text: str) -> MeshShape:
         """Read ``ROWSxCOLS``, such as ``4x8``; raises UserError for anything else."""
         rows, cross, cols = text.partition("x")
-        if not (cross and rows.isdecimal() and cols.isdecimal() and int(rows) and int(cols)):
-            raise UserError(f"mesh shape {text!r}: expected ROWSxCOLS, such as 1x8")
-        return cls(rows=int(rows), cols=int(cols))
+        if cross and rows.isdecimal() and cols.isdecimal() and int(rows) and int(cols):
+            shape = cls(rows=int(rows), cols=int(cols))
+            # One spelling only: 01x8 would be a second name for 1x8.
+            if str(shape) == text:
+                return shape
+        raise UserError(f"mesh shape {text!r}: expected ROWSxCOLS, such as 1x8")
 
     @property
     def devices(self) -> int:

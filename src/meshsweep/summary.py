@@ -13,7 +13,18 @@ from typing import Any
 
 from meshsweep.ledger import BAD, Ledger, Result, Row, rows, short_name
 
-__all__ = ["COLUMNS", "as_json", "as_markdown", "cells_of", "exit_code", "problems"]
+__all__ = [
+    "COLUMNS",
+    "MARKDOWN_BYTES",
+    "as_json",
+    "as_markdown",
+    "cells_of",
+    "exit_code",
+    "headings",
+    "problems",
+    "totals",
+    "verdict",
+]
 
 #: Columns of the table after the cell, in order, and the outcomes that each counts.
 COLUMNS: Mapping[str, frozenset[str]] = {
@@ -29,8 +40,12 @@ MARKDOWN_BYTES = 900_000
 
 def problems(ledger: Ledger) -> tuple[str, ...]:
     """Return everything that keeps a run from counting as good, one line each."""
-    lines = list(dict.fromkeys(ledger.problems))
-    lines += [f"{row.cell}: {row.problem}" for row in rows(ledger) if row.problem]
+    lines = list(dict.fromkeys([*ledger.infra, *ledger.problems]))
+    by_problem: dict[str, list[str]] = {}
+    for row in rows(ledger):
+        if row.problem:
+            by_problem.setdefault(row.problem, []).append(row.cell)
+    lines += [f"{_several(cells)}: {problem}" for problem, cells in by_problem.items()]
     if ledger.interrupted:
         lines.append("the run was interrupted")
     if not ledger.results and not lines:
@@ -38,14 +53,18 @@ def problems(ledger: Ledger) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _several(cells: Sequence[str]) -> str:
+    return cells[0] if len(cells) == 1 else f"{cells[0]} and {len(cells) - 1} more"
+
+
 def exit_code(ledger: Ledger) -> int:
     """Return 0 only if everything planned ran and passed; 1 for failures; 3 where only infrastructure failed."""
     outcomes = {result.outcome for result in ledger.results}
-    if outcomes & (BAD - {"infra"}) or ledger.interrupted:
+    if outcomes & {"failed", "crashed"} or ledger.interrupted:
         return 1
-    if "infra" in outcomes:
+    if "infra" in outcomes or ledger.infra:
         return 3
-    return 1 if problems(ledger) else 0
+    return 1 if outcomes & BAD or problems(ledger) else 0
 
 
 def cells_of(row: Row) -> list[str]:
@@ -79,6 +98,7 @@ def as_json(ledger: Ledger) -> str:
         "wall_s": ledger.wall_s,
         "mesh_opens": ledger.mesh_opens,
         "mesh_open_s": ledger.mesh_open_s,
+        "included": [{"cell": cell, "reason": reason} for cell, reason in ledger.included],
         "excluded": [{"cell": cell, "reason": reason} for cell, reason in ledger.excluded],
         "cells": [asdict(row) for row in rows(ledger)],
         "results": [asdict(result) for result in ledger.results],
@@ -103,8 +123,10 @@ def as_markdown(ledger: Ledger, *, limit: int = MARKDOWN_BYTES) -> str:
     parts = [f"# meshsweep: {verdict(ledger)}\n\n{totals(ledger)}\n"]
     parts += [f"\n- **{problem}**" for problem in problems(ledger)]
     parts.append("\n\n" + _table(headings(), [cells_of(row) for row in rows(ledger)]))
-    if ledger.excluded:
-        parts.append("\n## Excluded\n\n" + _table(["cell", "reason"], ledger.excluded))
+    parts += [f"\nNote: {note}\n" for note in ledger.notes]
+    for title, reasons in (("Included", ledger.included), ("Excluded", ledger.excluded)):
+        if reasons:
+            parts.append(f"\n## {title}\n\n" + _table(["cell", "reason"], reasons))
     parts += _failures(ledger.results)
     return _fit(parts, limit)
 

@@ -57,12 +57,12 @@ class Table:
 
     def texts(self, key: str, default: Any = _REQUIRED) -> Any:
         """Return a tuple of strings; one string alone counts as a list of one."""
-        value = self._get(key, default, _is_texts, "a string or a list of strings")
+        value = self._get(key, default, _is_texts, "a string or a list of at least one string")
         return (value,) if isinstance(value, str) else tuple(value or ())
 
     def commands(self, key: str) -> tuple[tuple[str, ...], ...]:
         """Return a list of argument lists."""
-        value = self._get(key, _REQUIRED, _is_commands, "a list of lists of strings")
+        value = self._get(key, _REQUIRED, _is_commands, "a list of commands, each a list of strings")
         return tuple(tuple(command) for command in value or ())
 
     def names(self, key: str, known: Known, default: Any = _REQUIRED) -> tuple[str, ...]:
@@ -90,14 +90,21 @@ class Table:
         return tuple(shape for shape in shapes if shape is not None)
 
     def table(self, key: str, default: Any = _REQUIRED) -> Table:
-        """Return a table inside this one, empty where it is missing or no table."""
+        """Return a table inside this one, empty and silent where it is missing or no table."""
         value = self._get(key, default, lambda v: isinstance(v, Mapping), "a table")
-        return Table(value or {}, f"{self._where}.{key}", self._note)
+        return Table(value or {}, f"{self._where}.{key}", _unheard if value is None else self._note)
 
-    def tables(self, key: str) -> dict[str, Table]:
+    def path(self, key: str, directory: Path, default: Any = _REQUIRED) -> Any:
+        """Return the name of a file that exists in a directory."""
+        value = self.text(key, default)
+        if isinstance(value, str) and not (directory / value).is_file():
+            self.mistake(key, f"is {value!r}; expected a file in {directory.name}/")
+        return value
+
+    def tables(self, key: str, *, optional: bool = False) -> dict[str, Table]:
         """Return the tables ``[key.NAME]`` of this one by name."""
         found = {}
-        for name, value in self.table(key).items():
+        for name, value in self.table(key, {} if optional else _REQUIRED).items():
             if isinstance(value, Mapping):
                 found[name] = Table(value, f"{self._where} [{key}.{name}]", self._note)
             else:
@@ -159,18 +166,22 @@ class Reader:
     """The TOML files of one directory, and the mistakes met in them."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         self._broken: set[str] = set()
+        self._files: set[str] = set()
         self.mistakes: list[str] = []
 
-    def file(self, name: str) -> Table:
+    def file(self, name: str, *, optional: bool = False) -> Table:
         """Return the top table of a file, empty where it cannot be read."""
-        path = self._directory / name
-        where = f"{self._directory.name}/{name}"
+        self._files.add(name)
+        path = self.directory / name
+        where = f"{self.directory.name}/{name}"
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            self.mistakes.append(f"{where}: missing; expected this file in {self._directory}")
+            if optional:
+                return Table({}, where, self.mistakes.append)
+            self.mistakes.append(f"{where}: missing; expected this file in {self.directory}")
         except tomllib.TOMLDecodeError as error:
             self.mistakes.append(f"{where}: malformed TOML: {error}")
         except (OSError, UnicodeDecodeError) as error:
@@ -178,11 +189,22 @@ class Reader:
         else:
             return Table(data, where, self.mistakes.append)
         self._broken.add(name)
-        return Table({}, where, lambda _: None)
+        return Table({}, where, _unheard)
+
+    def close(self) -> None:
+        """Note every TOML file of the directory that nothing has read."""
+        for path in sorted(self.directory.glob("*.toml")):
+            if path.name not in self._files:
+                hint = nearest(path.name, sorted(self._files))
+                self.mistakes.append(f"{self.directory.name}/{path.name}: unknown file{hint}")
 
     def known(self, what: str, name: str, declared: Mapping[str, object]) -> Known:
         """Return what a file declares, for checking names against."""
         return Known(what, None if name in self._broken else tuple(declared))
+
+
+def _unheard(mistake: str) -> None:
+    """Drop the mistakes of a table whose absence has been noted."""
 
 
 def _is_int(value: object) -> bool:
@@ -194,8 +216,10 @@ def _is_number(value: object) -> bool:
 
 
 def _is_texts(value: object) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(v, str) for v in value))
+    return isinstance(value, str) or (
+        isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+    )
 
 
 def _is_commands(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(v, list) and v and _is_texts(v) for v in value)
+    return isinstance(value, list) and bool(value) and all(isinstance(v, list) and _is_texts(v) for v in value)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from meshsweep.expansion import cell_of
+from meshsweep.outcome import plain
 from meshsweep.plan import Wave
 from meshsweep.rundir import RunDir
 
-__all__ = ["CollectionFile", "WorkerLoop", "join"]
+__all__ = ["CollectionFile", "PlainReports", "WorkerLoop", "join"]
 
 
 def join(config: pytest.Config, rundir: RunDir | None, wave: Wave | None) -> None:
@@ -27,6 +29,7 @@ def join(config: pytest.Config, rundir: RunDir | None, wave: Wave | None) -> Non
         return
     config.pluginmanager.register(CollectionFile(rundir.collection(wave.name)), "meshsweep-collection")
     if hasattr(config, "workerinput"):
+        config.pluginmanager.register(PlainReports(), "meshsweep-reports")
         config.pluginmanager.register(WorkerLoop(config), "meshsweep-loop")
 
 
@@ -50,6 +53,19 @@ class CollectionFile:
         tests = [[item.nodeid, cell_of(item)] for item in session.items]
         part.write_text(json.dumps(tests), encoding="utf-8")
         part.replace(self._path)
+
+
+class PlainReports:
+    """Makes reports fit for the way to the controller.
+
+    xdist ends the whole run when a test has recorded a tensor, or failed with half a
+    surrogate pair in its message.
+    """
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_to_serializable(self, report: object) -> Generator[None, Any, Any]:
+        """Replace what execnet cannot send."""
+        return plain((yield))
 
 
 class WorkerLoop:

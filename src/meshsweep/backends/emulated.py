@@ -15,7 +15,7 @@ from meshsweep.slots import Slot
 
 __all__ = ["EmulatedBackend"]
 
-EMULATOR = "ttemu"
+_EMULATOR = "ttemu"
 
 
 class EmulatedBackend(TtnnBackend):
@@ -43,4 +43,4 @@ class _Finder(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         from importlib import import_module
 
-        import_module(EMULATOR).install()
+        import_module(_EMULATOR).install()
