@@ -1,0 +1,7 @@
+"""Offer ``ttnn._ttnn``, ttnn's compiled half, as far as models reach into it."""
+
+from __future__ import annotations
+
+from ttemu._ttnn import multi_device
+
+__all__ = ["multi_device"]

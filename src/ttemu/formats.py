@@ -1,0 +1,146 @@
+"""Round values to the number formats of ttnn, bit for bit as its host code does.
+
+``store`` and ``load`` are the only two functions that know how a format is held in torch: bfloat16 and the
+block floats in torch.bfloat16 (every block-float value fits its 8 significant bits), float32 as itself,
+integers in the smallest signed torch integer that holds them.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ttemu.dtypes import BLOCK_FLOATS, INTEGERS, DataType
+
+__all__ = ["BLOCK", "load", "quantise", "round_bfloat16", "round_fp8", "store"]
+
+BLOCK = 16
+"""Consecutive elements of a row that share an exponent."""
+
+MAGNITUDE_BITS = {DataType.BFLOAT8_B: 7, DataType.BFLOAT4_B: 3, DataType.BFLOAT2_B: 1}
+
+_STORAGE = {
+    DataType.BFLOAT16: torch.bfloat16,
+    DataType.FLOAT32: torch.float32,
+    DataType.BFLOAT8_B: torch.bfloat16,
+    DataType.BFLOAT4_B: torch.bfloat16,
+    DataType.BFLOAT2_B: torch.bfloat16,
+    DataType.FP8_E4M3: torch.float32,
+    DataType.UINT8: torch.int32,
+    DataType.UINT16: torch.int32,
+    DataType.INT32: torch.int32,
+    DataType.UINT32: torch.int64,
+}
+_CHUNK = 1 << 16  # elements; the scratch of one chunk (three float32 buffers) stays in a 1 MiB cache
+_FAST_MIN, _FAST_MAX = 24, 254  # shared exponents whose scale factors are normal float32 numbers
+_FP8_MAX, _FP8_MIN_NORMAL = 448.0, 2.0**-6
+
+
+def store(values: torch.Tensor, dtype: DataType) -> torch.Tensor:
+    """Round float32 or integer ``values`` [..., n] to ``dtype``; the last dim starts a block at 0."""
+    if dtype is DataType.BFLOAT16:
+        return values.to(torch.bfloat16)
+    if dtype in BLOCK_FLOATS:
+        return quantise(values, dtype)
+    if dtype in INTEGERS:
+        return _store_integer(values, dtype)
+    return round_fp8(values) if dtype is DataType.FP8_E4M3 else values.float()
+
+
+def load(stored: torch.Tensor) -> torch.Tensor:
+    """Return what was stored as float32, or as integers if it holds integers."""
+    return stored.float() if stored.dtype is torch.bfloat16 else stored
+
+
+def _store_integer(values: torch.Tensor, dtype: DataType) -> torch.Tensor:
+    low, high = INTEGERS[dtype]
+    if values.is_floating_point():
+        values = values.trunc()
+        # The real conversion clamps in its vector body and wraps in its tail, so no answer would be right.
+        if values.numel() and not bool(((values >= low) & (values <= high)).all()):
+            raise RuntimeError(f"{dtype.name}: a value lies outside {low}..{high}; ttnn's result is not defined")
+        return values.to(_STORAGE[dtype])
+    wrapped = ((values.to(torch.int64) - low) & (high - low)) + low
+    return wrapped.to(_STORAGE[dtype])
+
+
+def round_bfloat16(values: torch.Tensor) -> torch.Tensor:
+    """Round half to even to torch.bfloat16, with 0x7fc0 for every NaN."""
+    rounded = values.to(torch.bfloat16, copy=True)
+    # torch's vector code writes 0xffff for NaN, ttnn 0x7fc0.
+    return rounded.masked_fill_(rounded.isnan(), float("nan"))
+
+
+def round_fp8(values: torch.Tensor) -> torch.Tensor:
+    """Round float32 to E4M3 values: half to even, saturating at 448, zero below 2**-6."""
+    values = values.float()
+    clamped = values.clamp(-_FP8_MAX, _FP8_MAX)
+    rounded = clamped.to(torch.float8_e4m3fn).float()
+    return torch.where(values.abs() < _FP8_MIN_NORMAL, torch.zeros_like(values).copysign(values), rounded)
+
+
+def quantise(values: torch.Tensor, dtype: DataType) -> torch.Tensor:
+    """Round ``values`` [..., n] to a block format, returned as the torch.bfloat16 numbers that it decodes to."""
+    bits = MAGNITUDE_BITS[dtype]
+    if not values.numel():
+        return values.to(torch.bfloat16)
+    padded = _pad_last(values)
+    flat = padded.reshape(-1, BLOCK)
+    out = torch.empty(flat.shape, dtype=torch.bfloat16)
+    rows = _CHUNK // BLOCK
+    for top in range(0, flat.shape[0], rows):
+        _quantise_chunk(flat[top : top + rows], out[top : top + rows], bits)
+    shaped = out.view(padded.shape)
+    return shaped if padded.shape == values.shape else shaped[..., : values.shape[-1]].contiguous()
+
+
+def _pad_last(values: torch.Tensor) -> torch.Tensor:
+    if not values.dim():
+        values = values.reshape(1)
+    missing = -values.shape[-1] % BLOCK
+    return torch.nn.functional.pad(values, (0, missing)) if missing else values
+
+
+def _quantise_chunk(blocks: torch.Tensor, out: torch.Tensor, bits: int) -> None:
+    """Quantise ``blocks`` [n, 16] into ``out``.
+
+    With E the biased exponent of a block's largest element, an element is cut to a multiple of
+    2**(E-150), so |x| * 2**(150-E) < 2**24 is cut to an integer; then it is rounded half to even to a
+    multiple of 2**(24-bits) of those units. Both scale factors are powers of two, so nothing else rounds.
+    """
+    source = blocks.float()
+    exponent = (source.view(torch.int32) & 0x7FFFFFFF).amax(-1, keepdim=True) >> 23
+    clamped = exponent.clamp(_FAST_MIN, _FAST_MAX)
+    up = ((277 - clamped) << 23).view(torch.float32)
+    down = ((clamped - (bits - 1)) << 23).view(torch.float32)
+    units = torch.mul(source, up).to(torch.int32)
+    codes = torch.mul(units, 2.0 ** (bits - 24)).round_().clamp_(1 - 2**bits, 2**bits - 1)
+    # + 0.0 turns -0.0 into 0.0: a code of zero has no sign.
+    out.copy_(codes.mul_(down).add_(0.0))
+    odd = ((exponent > 0) & (exponent < _FAST_MIN)) | (exponent > _FAST_MAX)
+    if bool(odd.any()):
+        rows = odd.squeeze(-1).nonzero().squeeze(-1)
+        out[rows] = _quantise_bits(source[rows], bits)
+
+
+def _quantise_bits(blocks: torch.Tensor, bits: int) -> torch.Tensor:
+    """Quantise ``blocks`` [n, 16] in integers, for blocks that hold inf, NaN or numbers near the smallest."""
+    raw = blocks.view(torch.int32)
+    exponent = (raw >> 23) & 0xFF
+    shared = exponent.amax(-1, keepdim=True)
+    mantissa = torch.where(exponent == 0, 0, (raw & 0x7FFFFF) | 0x800000) >> (shared - exponent).clamp(max=31)
+    cut = 24 - bits
+    codes = (mantissa + (1 << (cut - 1)) - 1 + ((mantissa >> cut) & 1)) >> cut
+    codes = codes.clamp(max=2**bits - 1)
+    return _decode(codes, (raw < 0) & (codes != 0), shared, bits).to(torch.bfloat16)
+
+
+def _decode(codes: torch.Tensor, negative: torch.Tensor, shared: torch.Tensor, bits: int) -> torch.Tensor:
+    """Return the float32 numbers of ``codes`` under the biased exponents ``shared`` [n, 1]."""
+    width = torch.zeros_like(codes)
+    for bit in range(bits):
+        width = torch.where(codes >> bit != 0, bit + 1, width)
+    field = shared - (bits - width)
+    # Without its leading one, shifted to the top of the 23 fraction bits.
+    fraction = (codes << (24 - width)) & 0x7FFFFF
+    raw = torch.where((codes == 0) | (field < 0), 0, (field << 23) | fraction)
+    return torch.where(negative & (raw != 0), raw | -(2**31), raw).to(torch.int32).view(torch.float32)

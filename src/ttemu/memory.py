@@ -1,0 +1,172 @@
+"""Describe where and how sharded a tensor lies in a chip's memory, and check that it fits.
+
+The emulator keeps no banks: a memory config is carried along, inferred, and checked, never acted upon.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from ttemu.cores import CoreCoord, CoreGrid, CoreRange, CoreRangeSet, divup
+
+__all__ = [
+    "DRAM_MEMORY_CONFIG",
+    "L1_BLOCK_SHARDED_MEMORY_CONFIG",
+    "L1_HEIGHT_SHARDED_MEMORY_CONFIG",
+    "L1_MEMORY_CONFIG",
+    "L1_WIDTH_SHARDED_MEMORY_CONFIG",
+    "BufferType",
+    "MemoryConfig",
+    "ShardOrientation",
+    "ShardSpec",
+    "ShardStrategy",
+    "TensorMemoryLayout",
+    "create_sharded_memory_config",
+]
+
+TILE_SIZE = 32
+
+
+class BufferType(Enum):
+    """A kind of memory of a chip."""
+
+    DRAM = 0
+    L1 = 1
+    L1_SMALL = 2
+    TRACE = 3
+
+
+class TensorMemoryLayout(Enum):
+    """How a tensor is spread over banks or cores."""
+
+    INTERLEAVED = 0
+    HEIGHT_SHARDED = 2
+    WIDTH_SHARDED = 3
+    BLOCK_SHARDED = 4
+
+
+class ShardOrientation(Enum):
+    """In which order shards are dealt to cores."""
+
+    ROW_MAJOR = 0
+    COL_MAJOR = 1
+
+
+class ShardStrategy(Enum):
+    """How ``create_sharded_memory_config`` cuts a tensor."""
+
+    HEIGHT = 1
+    WIDTH = 2
+    BLOCK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSpec:
+    """The cores that hold a tensor and the [height, width] that each of them holds."""
+
+    grid: CoreRangeSet
+    shape: Sequence[int]
+    orientation: ShardOrientation = ShardOrientation.ROW_MAJOR
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", list(self.shape))
+
+    def num_cores(self) -> int:
+        """Return the number of cores."""
+        return self.grid.num_cores()
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryConfig:
+    """Memory layout, kind of memory and, if sharded, the shards."""
+
+    memory_layout: TensorMemoryLayout = TensorMemoryLayout.INTERLEAVED
+    buffer_type: BufferType = BufferType.DRAM
+    shard_spec: ShardSpec | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.memory_layout, TensorMemoryLayout) or not isinstance(self.buffer_type, BufferType):
+            raise TypeError(f"MemoryConfig: incompatible function arguments ({self.memory_layout}, {self.buffer_type})")
+
+    def is_sharded(self) -> bool:
+        """Say whether the tensor is sharded over cores."""
+        return self.memory_layout is not TensorMemoryLayout.INTERLEAVED
+
+
+DRAM_MEMORY_CONFIG = MemoryConfig()
+L1_MEMORY_CONFIG = MemoryConfig(TensorMemoryLayout.INTERLEAVED, BufferType.L1)
+L1_HEIGHT_SHARDED_MEMORY_CONFIG = MemoryConfig(TensorMemoryLayout.HEIGHT_SHARDED, BufferType.L1)
+L1_WIDTH_SHARDED_MEMORY_CONFIG = MemoryConfig(TensorMemoryLayout.WIDTH_SHARDED, BufferType.L1)
+L1_BLOCK_SHARDED_MEMORY_CONFIG = MemoryConfig(TensorMemoryLayout.BLOCK_SHARDED, BufferType.L1)
+
+_LAYOUTS = {
+    ShardStrategy.HEIGHT: TensorMemoryLayout.HEIGHT_SHARDED,
+    ShardStrategy.WIDTH: TensorMemoryLayout.WIDTH_SHARDED,
+    ShardStrategy.BLOCK: TensorMemoryLayout.BLOCK_SHARDED,
+}
+
+
+def _as_range_set(core_grid: CoreGrid | CoreRangeSet | CoreRange) -> CoreRangeSet:
+    if isinstance(core_grid, CoreGrid):
+        return CoreRangeSet([CoreRange(CoreCoord(0, 0), CoreCoord(core_grid.x - 1, core_grid.y - 1))])
+    return CoreRangeSet(core_grid) if isinstance(core_grid, CoreRange) else core_grid
+
+
+def create_sharded_memory_config(
+    shape: Sequence[int],
+    core_grid: CoreGrid | CoreRangeSet | CoreRange,
+    strategy: ShardStrategy,
+    orientation: ShardOrientation | None = None,
+    use_height_and_width_as_shard_shape: bool = False,
+) -> MemoryConfig:
+    """Return an L1 config that cuts a tensor of ``shape`` over ``core_grid``."""
+    grid = _as_range_set(core_grid)
+    order = orientation or ShardOrientation.ROW_MAJOR
+    extents = list(shape)
+    height, width = math.prod(extents[:-1]), extents[-1]
+    if use_height_and_width_as_shard_shape:
+        return MemoryConfig(_LAYOUTS[strategy], BufferType.L1, ShardSpec(grid, (height, width), order))
+    cores, box = grid.num_cores(), grid.bounding_box().grid_size()
+    rows, cols = {
+        ShardStrategy.HEIGHT: (cores, 1),
+        ShardStrategy.WIDTH: (1, cores),
+        ShardStrategy.BLOCK: (box.y, box.x) if order is ShardOrientation.ROW_MAJOR else (box.x, box.y),
+    }[strategy]
+    if height % rows or width % cols:
+        raise RuntimeError(
+            f"Invalid sharding: tensor [{height}, {width}] is not divisible over {rows} x {cols} cores ({strategy.name})"
+        )
+    return MemoryConfig(_LAYOUTS[strategy], BufferType.L1, ShardSpec(grid, (height // rows, width // cols), order))
+
+
+def check_shards(op: str, config: MemoryConfig, padded: tuple[int, ...], grid: CoreCoord, *, tiled: bool) -> None:
+    """Refuse a sharded ``config`` that does not cover a ``padded`` shape or leaves the chip's ``grid``."""
+    spec = config.shard_spec
+    if spec is None:
+        return
+    end = spec.grid.bounding_box().end
+    if config.buffer_type is not BufferType.DRAM and (end.x >= grid.x or end.y >= grid.y):
+        raise RuntimeError(f"{op}: shard grid ends at core ({end.x}, {end.y}), outside the {grid.x}x{grid.y} grid")
+    height, width = spec.shape[0], spec.shape[1]
+    if tiled and (height % TILE_SIZE or width % TILE_SIZE):
+        raise RuntimeError(
+            f"{op}: shard shape [{height}, {width}] must be a multiple of the {TILE_SIZE}x{TILE_SIZE} tile"
+        )
+    last = padded[-1] if padded else 1
+    _check_cover(op, config.memory_layout, (math.prod(padded[:-1]), last), (height, width), spec)
+
+
+def _check_cover(
+    op: str, layout: TensorMemoryLayout, tensor: tuple[int, int], shard: tuple[int, int], spec: ShardSpec
+) -> None:
+    rows, cols = divup(tensor[0], shard[0]), divup(tensor[1], shard[1])
+    cores = spec.num_cores()
+    if layout is TensorMemoryLayout.HEIGHT_SHARDED and tensor[1] != shard[1]:
+        raise RuntimeError(f"{op}: shard width {shard[1]} must match physical width {tensor[1]} for height sharded")
+    if layout is TensorMemoryLayout.WIDTH_SHARDED and tensor[0] != shard[0]:
+        raise RuntimeError(f"{op}: shard height {shard[0]} must match physical height {tensor[0]} for width sharded")
+    if rows * cols > cores:
+        raise RuntimeError(f"{op}: number of shards {rows * cols} must not exceed number of cores {cores}")

@@ -1,0 +1,306 @@
+"""Open, cut and close virtual meshes of devices."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from ttemu import fabric, machine
+from ttemu.cores import CoreCoord, CoreGrid
+from ttemu.fabric import DispatchCoreConfig, FabricConfig
+from ttemu.machine import Arch
+from ttemu.shapes import MeshCoordinate, MeshShape
+
+__all__ = [
+    "GetDefaultDevice",
+    "GetNumAvailableDevices",
+    "GetNumPCIeDevices",
+    "MeshDevice",
+    "SetDefaultDevice",
+    "SystemMeshDescriptor",
+    "close_device",
+    "close_mesh_device",
+    "create_mesh_device",
+    "get_arch_name",
+    "get_device_ids",
+    "get_num_devices",
+    "get_num_pcie_devices",
+    "get_pcie_device_ids",
+    "open_device",
+    "open_mesh_device",
+    "synchronize_device",
+    "using_distributed_env",
+]
+
+_ids = itertools.count(1)
+MESH_DIMS = 2
+DEFAULT_L1_SMALL_SIZE = 0
+DEFAULT_TRACE_REGION_SIZE = 0
+
+
+class MeshDevice:
+    """A rectangle of devices of the virtual machine."""
+
+    def __init__(
+        self,
+        rows: int,
+        cols: int,
+        *,
+        host: machine.Machine,
+        fabric_config: FabricConfig,
+        device_ids: Sequence[int],
+        parent: MeshDevice | None = None,
+    ) -> None:
+        self.rows, self.cols = rows, cols
+        self.span = (rows, cols)
+        self.fabric_config = fabric_config
+        self.is_open = True
+        self.has_run = False
+        self._host = host
+        self._device_ids = tuple(device_ids)
+        self._id = next(_ids)
+        self._parent = parent
+        self._submeshes: list[MeshDevice] = []
+
+    @property
+    def shape(self) -> MeshShape:
+        """Rows and columns."""
+        return MeshShape(self.rows, self.cols)
+
+    @property
+    def core_grid(self) -> CoreGrid:
+        """Worker cores of each device."""
+        grid = self._host.worker_grid
+        return CoreGrid(y=grid.y, x=grid.x)
+
+    def id(self) -> int:
+        """Return a number that no other mesh of this process has."""
+        return self._id
+
+    def arch(self) -> Arch:
+        """Return the architecture of the chips."""
+        return self._host.arch
+
+    def get_num_devices(self) -> int:
+        """Return the number of devices."""
+        return self.rows * self.cols
+
+    def get_device_ids(self) -> list[int]:
+        """Return the ids of the devices in the machine, row-major."""
+        return list(self._device_ids)
+
+    def get_device_id(self, coord: MeshCoordinate) -> int:
+        """Return the id of the device at ``coord``."""
+        row, col = coord
+        if not (0 <= row < self.rows and 0 <= col < self.cols):
+            raise RuntimeError(f"get_device_id: coordinate {coord} lies outside {self.shape}")
+        return self._device_ids[row * self.cols + col]
+
+    def compute_with_storage_grid_size(self) -> CoreCoord:
+        """Return columns and rows of worker cores."""
+        return self._host.worker_grid
+
+    def dram_grid_size(self) -> CoreCoord:
+        """Return columns and rows of DRAM banks."""
+        return CoreCoord(self._host.dram_banks, 1)
+
+    def create_submesh(self, submesh_shape: MeshShape, offset: MeshCoordinate | None = None) -> MeshDevice:
+        """Return a mesh of some of the devices; it must be closed before this one."""
+        self.check_open("create_submesh")
+        rows, cols = submesh_shape
+        top, left = offset if offset is not None else (0, 0)
+        if top + rows > self.rows or left + cols > self.cols or min(rows, cols) < 1 or min(top, left) < 0:
+            raise RuntimeError(f"create_submesh: {submesh_shape} at ({top}, {left}) does not fit into {self.shape}")
+        ids = [
+            self._device_ids[row * self.cols + col]
+            for row in range(top, top + rows)
+            for col in range(left, left + cols)
+        ]
+        child = MeshDevice(rows, cols, host=self._host, fabric_config=self.fabric_config, device_ids=ids, parent=self)
+        self._submeshes.append(child)
+        return child
+
+    def create_submeshes(self, submesh_shape: MeshShape) -> list[MeshDevice]:
+        """Cut the mesh into equal submeshes, row-major."""
+        rows, cols = submesh_shape
+        if self.rows % rows or self.cols % cols:
+            raise RuntimeError(f"create_submeshes: {submesh_shape} does not tile {self.shape}")
+        corners = itertools.product(range(0, self.rows, rows), range(0, self.cols, cols))
+        return [self.create_submesh(submesh_shape, MeshCoordinate(row, col)) for row, col in corners]
+
+    def get_submeshes(self) -> list[MeshDevice]:
+        """Return all submeshes that were created."""
+        return list(self._submeshes)
+
+    def reshape(self, new_shape: MeshShape) -> None:
+        """Refuse: the emulator keeps a mesh's shape."""
+        raise NotImplementedError("MeshDevice.reshape is not emulated; open the mesh in the shape that you need")
+
+    def check_open(self, op: str) -> None:
+        """Refuse a closed mesh."""
+        if not self.is_open:
+            raise RuntimeError(f"{op}: mesh device {self._id} of shape {self.shape} is closed")
+
+    def close(self) -> None:
+        """Close the mesh; its tensors are dead afterwards."""
+        for child in self._submeshes:
+            if child.is_open and child.has_run:
+                raise RuntimeError(
+                    f"close_mesh_device: submesh {child.shape} of {self.shape} ran ops and is still open, "
+                    "the real library aborts here; close it first"
+                )
+            child.is_open = False
+        self.is_open = False
+
+    def enable_program_cache(self) -> None:
+        """Accept and ignore: the emulator compiles nothing."""
+
+    def disable_and_clear_program_cache(self) -> None:
+        """Accept and ignore: the emulator compiles nothing."""
+
+    def num_program_cache_entries(self) -> int:
+        """Return 0: the emulator compiles nothing."""
+        return 0
+
+    def __enter__(self) -> MeshDevice:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"MeshDevice({self.rows}x{self.cols} grid, {self.get_num_devices()} devices)"
+
+
+class SystemMeshDescriptor:
+    """The machine's whole mesh."""
+
+    def shape(self) -> MeshShape:
+        """Return rows and columns of the machine."""
+        host = machine.current()
+        return MeshShape(host.rows, host.cols)
+
+    def local_shape(self) -> MeshShape:
+        """Return rows and columns on this host: all of them."""
+        return self.shape()
+
+    def all_local(self) -> bool:
+        """Return True: the virtual machine is one host."""
+        return True
+
+
+def _extent(mesh_shape: object) -> tuple[int, int]:
+    if not isinstance(mesh_shape, Iterable):
+        raise TypeError(f"open_mesh_device: incompatible function arguments, mesh_shape {mesh_shape!r}")
+    extents = tuple(mesh_shape)
+    if len(extents) != MESH_DIMS or not all(isinstance(extent, int) for extent in extents):
+        raise TypeError(f"open_mesh_device: incompatible function arguments, mesh_shape {mesh_shape!r}")
+    return extents[0], extents[1]
+
+
+def open_mesh_device(
+    mesh_shape: MeshShape | Sequence[int] | None = None,
+    l1_small_size: int = DEFAULT_L1_SMALL_SIZE,
+    trace_region_size: int = DEFAULT_TRACE_REGION_SIZE,
+    num_command_queues: int = 1,
+    dispatch_core_config: DispatchCoreConfig | None = None,
+    offset: MeshCoordinate | None = None,
+    physical_device_ids: Sequence[int] = (),
+    worker_l1_size: int | None = None,
+) -> MeshDevice:
+    """Open a mesh of ``mesh_shape``, by default of the whole machine."""
+    del l1_small_size, trace_region_size, num_command_queues, dispatch_core_config, offset, worker_l1_size
+    host = machine.current()
+    rows, cols = (host.rows, host.cols) if mesh_shape is None else _extent(mesh_shape)
+    if rows < 1 or cols < 1:
+        raise RuntimeError(f"open_mesh_device: mesh [{rows}, {cols}] has no devices")
+    if rows * cols > host.num_devices:
+        raise RuntimeError(
+            f"open_mesh_device: mesh [{rows}, {cols}] requires {rows * cols} devices, "
+            f"but only {host.num_devices} are available on machine {host.name} [{host.rows}, {host.cols}]"
+        )
+    if not host.fits(rows, cols):
+        raise RuntimeError(
+            f"open_mesh_device: mesh [{rows}, {cols}] does not fit into machine {host.name} [{host.rows}, {host.cols}]"
+        )
+    ids = list(physical_device_ids) or list(range(rows * cols))
+    if len(ids) != rows * cols or not set(ids) <= set(range(host.num_devices)):
+        raise RuntimeError(f"open_mesh_device: physical_device_ids {ids} do not fill mesh [{rows}, {cols}]")
+    return MeshDevice(rows, cols, host=host, fabric_config=fabric.get_fabric_config(), device_ids=ids)
+
+
+def close_mesh_device(mesh_device: MeshDevice) -> None:
+    """Close a mesh."""
+    mesh_device.close()
+
+
+@contextmanager
+def create_mesh_device(mesh_shape: MeshShape | Sequence[int], **kwargs: object) -> Iterator[MeshDevice]:
+    """Open a mesh for the length of a ``with`` block."""
+    mesh = open_mesh_device(mesh_shape, **kwargs)  # type: ignore[arg-type]  # checked by the call itself
+    try:
+        yield mesh
+    finally:
+        close_mesh_device(mesh)
+
+
+def open_device(*, device_id: int = 0, l1_small_size: int = 0, trace_region_size: int = 0) -> MeshDevice:
+    """Open one device as a 1x1 mesh."""
+    return open_mesh_device((1, 1), l1_small_size, trace_region_size, physical_device_ids=[device_id])
+
+
+def close_device(device: MeshDevice) -> None:
+    """Close a mesh of one device."""
+    device.close()
+
+
+def synchronize_device(device: MeshDevice, cq_id: int | None = None, sub_device_ids: Sequence[object] = ()) -> None:
+    """Return at once: every emulated op has finished when it returns."""
+    del cq_id, sub_device_ids
+    device.check_open("synchronize_device")
+
+
+def get_num_devices() -> int:
+    """Return the number of chips of the machine."""
+    return machine.current().num_devices
+
+
+def get_num_pcie_devices() -> int:
+    """Return the number of chips: every emulated chip has PCIe."""
+    return machine.current().num_devices
+
+
+GetNumAvailableDevices = get_num_devices
+GetNumPCIeDevices = get_num_pcie_devices
+
+
+def get_device_ids() -> list[int]:
+    """Return the ids of all chips."""
+    return list(range(get_num_devices()))
+
+
+get_pcie_device_ids = get_device_ids
+
+
+def get_arch_name() -> str:
+    """Return the architecture of the machine's chips, such as ``wormhole_b0``."""
+    return machine.current().arch.name.lower()
+
+
+def using_distributed_env() -> bool:
+    """Return False: the virtual machine is one host."""
+    return False
+
+
+_default: list[MeshDevice] = []
+
+
+def SetDefaultDevice(device: MeshDevice | None) -> None:  # noqa: N802 - ttnn's own name
+    """Remember a device for ops that are given none."""
+    _default[:] = [] if device is None else [device]
+
+
+def GetDefaultDevice() -> MeshDevice | None:  # noqa: N802 - ttnn's own name
+    """Return the remembered device."""
+    return _default[0] if _default else None

@@ -1,0 +1,1 @@
+"""The ops that compute on each device by itself, one module per kind."""

@@ -1,0 +1,286 @@
+"""Multiply matrices: dense ones, and the pairs that a sparsity tensor selects."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from ttemu.axes import MESH_DIMS
+from ttemu.configs import (
+    MatmulMultiCoreReuseMultiCast1DProgramConfig,
+    MinimalMatmulConfig,
+    Tile,
+    UnaryOpType,
+    WormholeComputeKernelConfig,
+)
+from ttemu.cores import CoreGrid
+from ttemu.dtypes import DataType, Layout
+from ttemu.formats import load
+from ttemu.frame import align, check_same_device, need_floating, need_layout, read, stored, write
+from ttemu.memory import TILE_SIZE, MemoryConfig
+from ttemu.ops.eltwise import activate, broadcast_pair
+from ttemu.tensor import Tensor
+
+__all__ = ["linear", "matmul", "sparse_matmul"]
+
+_ACTIVATION_NAMES = {
+    "relu": UnaryOpType.RELU,
+    "gelu": UnaryOpType.GELU,
+    "silu": UnaryOpType.SILU,
+    "sigmoid": UnaryOpType.SIGMOID,
+}
+MATRIX_DIMS = 2
+
+
+def multiply_matrices(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Return first [..., M, K] @ second [..., K, N] of equal ranks, whose leading dims broadcast.
+
+    Where only ``second`` has size 1 its copies would be materialised, so that dim of ``first`` joins M instead:
+    a weight that several mesh rows share is multiplied once.
+    """
+    rank = first.dim()
+    folded = [dim for dim in range(rank - MATRIX_DIMS) if second.shape[dim] == 1 and first.shape[dim] != 1]
+    if not folded:
+        return torch.matmul(first, second)
+    kept = [dim for dim in range(rank - MATRIX_DIMS) if dim not in folded]
+    order = [*kept, *folded, rank - 2, rank - 1]
+    moved = first.permute(order)
+    rows = moved.shape[len(kept) : -1]
+    flat = moved.reshape(*moved.shape[: len(kept)], math.prod(rows), moved.shape[-1])
+    product = torch.matmul(flat, second.squeeze(folded))
+    back = [order.index(dim) for dim in range(rank)]
+    return product.reshape(*product.shape[:-2], *rows, product.shape[-1]).permute(back)
+
+
+def _check(op: str, first: Tensor, second: Tensor) -> None:
+    check_same_device(op, first, second)
+    for tensor in (first, second):
+        need_layout(op, tensor, Layout.TILE)
+        need_floating(op, tensor)
+
+
+def _oriented(data: torch.Tensor, *, transposed: bool) -> torch.Tensor:
+    return data.transpose(-1, -2) if transposed else data
+
+
+def _product(op: str, a: Tensor, b: Tensor, *, transpose_a: bool, transpose_b: bool) -> torch.Tensor:
+    first, second = read(op, a), read(op, b)
+    _check(op, a, b)
+    first = _oriented(first, transposed=transpose_a)
+    second = _oriented(second, transposed=transpose_b)
+    if first.shape[-1] != second.shape[-2]:
+        raise RuntimeError(
+            f"ttnn.{op}: The width of the first tensor must be equal to the height of the second tensor. "
+            f"Mismatch: width={first.shape[-1]} height={second.shape[-2]}"
+        )
+    first, second = align(first, second)
+    for left, right in zip(first.shape[MESH_DIMS:-2], second.shape[MESH_DIMS:-2], strict=True):
+        if left != right and left != 1 and right != 1:
+            raise RuntimeError(f"ttnn.{op}: batch dims of {a.shape} and {b.shape} must be equal or 1")
+    return multiply_matrices(first, second)
+
+
+def matmul(
+    input_tensor_a: Tensor,
+    input_tensor_b: Tensor,
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    memory_config: MemoryConfig | None = None,
+    dtype: DataType | None = None,
+    program_config: object = None,
+    activation: str | None = None,
+    compute_kernel_config: WormholeComputeKernelConfig | None = None,
+    core_grid: CoreGrid | None = None,
+    output_tile: Tile | None = None,
+    optional_output_tensor: Tensor | None = None,
+) -> Tensor:
+    """Return a [..., M, K] @ b [..., K, N] in the dtype of a."""
+    del program_config, compute_kernel_config, core_grid, output_tile
+    product = _product("matmul", input_tensor_a, input_tensor_b, transpose_a=transpose_a, transpose_b=transpose_b)
+    if activation is not None:
+        product = activate(product, [_ACTIVATION_NAMES[activation]])
+    return write(
+        "matmul",
+        product,
+        input_tensor_a,
+        dtype=dtype,
+        memory_config=memory_config,
+        output_tensor=optional_output_tensor,
+    )
+
+
+def linear(
+    input_tensor_a: Tensor,
+    input_tensor_b: Tensor,
+    *,
+    bias: Tensor | None = None,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    memory_config: MemoryConfig | None = None,
+    dtype: DataType | None = None,
+    program_config: object = None,
+    activation: str | None = None,
+    compute_kernel_config: WormholeComputeKernelConfig | None = None,
+    core_grid: CoreGrid | None = None,
+    output_tile: Tile | None = None,
+    optional_output_tensor: Tensor | None = None,
+) -> Tensor:
+    """Return a [..., M, K] @ b [..., K, N] + bias in the dtype of a."""
+    del program_config, compute_kernel_config, core_grid, output_tile
+    product = _product("linear", input_tensor_a, input_tensor_b, transpose_a=transpose_a, transpose_b=transpose_b)
+    if bias is not None:
+        check_same_device("linear", input_tensor_a, bias)
+        product = torch.add(*broadcast_pair("linear", product, read("linear", bias)))
+    if activation is not None:
+        product = activate(product, [_ACTIVATION_NAMES[activation]])
+    return write(
+        "linear",
+        product,
+        input_tensor_a,
+        dtype=dtype,
+        memory_config=memory_config,
+        output_tensor=optional_output_tensor,
+    )
+
+
+def minimal_matmul(
+    input_tensor: Tensor,
+    weight_tensor: Tensor,
+    bias_tensor: Tensor | None = None,
+    *,
+    config: MinimalMatmulConfig | None = None,
+    memory_config: MemoryConfig | None = None,
+    dtype: DataType | None = None,
+    compute_kernel_config: WormholeComputeKernelConfig | None = None,
+) -> Tensor:
+    """Return ``linear`` of the operands."""
+    del config
+    return linear(
+        input_tensor,
+        weight_tensor,
+        bias=bias_tensor,
+        memory_config=memory_config,
+        dtype=dtype,
+        compute_kernel_config=compute_kernel_config,
+    )
+
+
+def sparse_matmul(
+    input_tensor_a: Tensor,
+    input_tensor_b: Tensor,
+    *,
+    sparsity: Tensor,
+    program_config: MatmulMultiCoreReuseMultiCast1DProgramConfig,
+    nnz: int | None = None,
+    is_input_a_sparse: bool = False,
+    is_input_b_sparse: bool = True,
+    memory_config: MemoryConfig | None = None,
+    dtype: DataType | None = None,
+    compute_kernel_config: WormholeComputeKernelConfig | None = None,
+    core_grid: CoreGrid | None = None,
+    output_tile: Tile | None = None,
+    optional_output_tensor: Tensor | None = None,
+) -> Tensor:
+    """Return products of the matrix pairs with a non-zero sparsity, zeros for the others.
+
+    With b sparse: a [a0, a1, M, K], b [b0, b1, K, N] -> [a0, a1, b0, b1, M, N]. With a sparse too:
+    a [1, E, M, K], b [1, E, K, N] -> [1, E, M, N]. ``sparsity`` has one entry per pair, row-major.
+    """
+    del compute_kernel_config, core_grid, output_tile
+    op = "sparse_matmul"
+    a, b = read(op, input_tensor_a), stored(op, input_tensor_b)
+    _check(op, input_tensor_a, input_tensor_b)
+    _check_program(program_config, b.shape[-1], rows=a.shape[-2])
+    mask = _sparsity_mask(sparsity, input_tensor_a, input_tensor_b, nnz, paired=is_input_a_sparse)
+    if not (is_input_a_sparse or is_input_b_sparse):
+        raise RuntimeError("ttnn.sparse_matmul: at least one of the inputs must be sparse")
+    values = _paired_products(a, b, mask) if is_input_a_sparse else _crossed_products(a, b, mask)
+    return write(
+        op,
+        values,
+        input_tensor_a,
+        dtype=dtype,
+        memory_config=memory_config,
+        output_tensor=optional_output_tensor,
+    )
+
+
+def _check_program(config: MatmulMultiCoreReuseMultiCast1DProgramConfig, width: int, rows: int) -> None:
+    """Refuse what the kernel's core assignment refuses."""
+    if not isinstance(config, MatmulMultiCoreReuseMultiCast1DProgramConfig):
+        raise RuntimeError("ttnn.sparse_matmul: only MatmulMultiCoreReuseMultiCast1DProgramConfig is supported")
+    block = config.out_block_w or config.per_core_N
+    if config.per_core_N % block:
+        raise RuntimeError(
+            f"ttnn.sparse_matmul: per_core_N {config.per_core_N} must be divisible by out_block_w {block}"
+        )
+    grid = config.compute_with_storage_grid_size
+    cols, lines = (grid[0], grid[1]) if isinstance(grid, tuple) else (grid.x, grid.y)
+    tiles_m, tiles_n = -(-rows // TILE_SIZE), -(-width // TILE_SIZE)
+    cores = -(-tiles_m // config.per_core_M) * -(-tiles_n // config.per_core_N)
+    if cores > cols * lines:
+        raise RuntimeError(f"ttnn.sparse_matmul: {cores} blocks of output do not fit on a {cols}x{lines} grid of cores")
+    box = cores if cores <= cols else -(-cores // cols) * cols
+    if box != cores:
+        raise RuntimeError(
+            f"ttnn.sparse_matmul: num_cores_with_work ({cores}) must be equal to in0_mcast_receiver_num_cores ({box}); "
+            "choose per_core_N so that the cores with work fill a rectangle"
+        )
+
+
+def _sparsity_mask(sparsity: Tensor, a: Tensor, b: Tensor, nnz: int | None, *, paired: bool) -> torch.Tensor:
+    """Return which pairs are wanted: [rows|1, cols|1, pairs] of booleans."""
+    op = "sparse_matmul"
+    raw = stored(op, sparsity)
+    check_same_device(op, a, sparsity)
+    need_layout(op, sparsity, Layout.ROW_MAJOR)
+    batches = [math.prod(tensor.extents[:-2]) for tensor in (a, b)]
+    if paired and batches[0] != batches[1]:
+        raise RuntimeError(f"ttnn.sparse_matmul: batch of a {batches[0]} must be equal to batch of b {batches[1]}")
+    pairs = batches[1] if paired else batches[0] * batches[1]
+    if sparsity.volume() != pairs:
+        raise RuntimeError(f"ttnn.sparse_matmul: sparsity has {sparsity.volume()} elements, expected batch {pairs}")
+    mask = raw.reshape(*raw.shape[:MESH_DIMS], pairs) != 0
+    if nnz is not None:
+        _check_count(mask, nnz, pairs)
+    return mask
+
+
+def _check_count(mask: torch.Tensor, nnz: int, pairs: int) -> None:
+    if nnz > pairs:
+        raise RuntimeError(f"ttnn.sparse_matmul: nnz {nnz} must not exceed the number of batches {pairs}")
+    found = mask.sum(-1).flatten().tolist()
+    if any(count != nnz for count in found):
+        raise RuntimeError(
+            f"ttnn.sparse_matmul: nnz is {nnz} but sparsity has {sorted(set(found))} non-zeros on some device; "
+            "the real kernel hangs here"
+        )
+
+
+def _wanted(mask: torch.Tensor) -> torch.Tensor:
+    """Return the indices along the last dim that any device wants."""
+    return mask.flatten(0, -2).any(0).nonzero().squeeze(-1)
+
+
+def _paired_products(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    first, second = a.flatten(MESH_DIMS, -3), b.flatten(MESH_DIMS, -3)
+    chosen = _wanted(mask)
+    product = multiply_matrices(first[:, :, chosen], load(second[:, :, chosen]))
+    kept = product * mask[:, :, chosen, None, None]
+    out = kept.new_zeros(*kept.shape[:MESH_DIMS], mask.shape[-1], *kept.shape[-2:])
+    out[:, :, chosen] = kept
+    return out.reshape(*out.shape[:MESH_DIMS], *a.shape[MESH_DIMS:-2], *out.shape[-2:])
+
+
+def _crossed_products(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    first = a.flatten(MESH_DIMS, -3).unsqueeze(3)
+    second = b.flatten(MESH_DIMS, -3)
+    grid = mask.reshape(*mask.shape[:MESH_DIMS], first.shape[2], second.shape[2])
+    chosen = _wanted(grid)
+    product = multiply_matrices(first, load(second[:, :, None, chosen]))
+    kept = product * grid[:, :, :, chosen, None, None]
+    out = kept.new_zeros(*kept.shape[:3], second.shape[2], *kept.shape[-2:])
+    out[:, :, :, chosen] = kept
+    return out.reshape(*out.shape[:MESH_DIMS], *a.shape[MESH_DIMS:-2], *b.shape[MESH_DIMS:-2], *out.shape[-2:])
