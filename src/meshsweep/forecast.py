@@ -30,7 +30,9 @@ def show(made: Plan, home: Path, *, root: Path, matrix: Matrix, extra: Sequence[
     times = history.load(home / "history.json")
     console.print(f"environment {made.environment}, machine {made.machine}, tier {made.tier}", highlight=False)
     with tempfile.TemporaryDirectory() as scratch:
-        rundir = RunDir(Path(scratch))
+        # One level down, where `latest` beside it is scratch as well.
+        rundir = RunDir(Path(scratch) / "plan")
+        rundir.path.mkdir()
         plan.write(made, rundir.plan)
         tests = [_collect(rundir, wave, root=root, matrix=matrix, extra=extra) for wave in made.waves]
     if not any(tests):

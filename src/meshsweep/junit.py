@@ -1,7 +1,7 @@
 """Merge the JUnit files of a run's waves into one, a suite per cell.
 
-The ledger decides what exists and what became of it; pytest's own files add captured
-output. A damaged or missing file loses nothing but that output.
+The ledger decides what exists and what became of it; pytest's own files add the captured
+output of tests that failed. A damaged or missing file loses nothing but that output.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from junitparser import (
     TestSuite,
 )
 
-from meshsweep.ledger import Ledger, Result, Row
+from meshsweep.ledger import BAD, Ledger, Result, Row
 
 __all__ = ["Key", "key_of", "merge", "read_cases"]
 
@@ -30,6 +30,8 @@ Key = tuple[str, str]
 
 #: XML 1.0 cannot hold these, not even escaped: most control characters, halves of surrogate pairs.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+_HEADING = re.compile("^-+ Captured (Log|Out|Err) -+$", re.MULTILINE)
 
 
 def read_cases(paths: Iterable[Path]) -> tuple[dict[Key, TestCase], tuple[str, ...]]:
@@ -85,15 +87,16 @@ def _case(result: Result, cases: Mapping[Key, TestCase]) -> TestCase:
     if verdict is not None:
         case.result = [verdict]
     original = cases.get((classname, name))
-    if original is not None and result.outcome not in ("crashed", "not-run"):
+    if original is not None and result.outcome in BAD:
         _add_output(case, original)
     return case
 
 
 def _add_output(case: TestCase, original: TestCase) -> None:
-    if original.system_out:
+    # pytest writes its headings even where nothing was printed below them.
+    if _HEADING.sub("", original.system_out or "").strip():
         case.system_out = original.system_out
-    if original.system_err:
+    if _HEADING.sub("", original.system_err or "").strip():
         case.system_err = original.system_err
 
 

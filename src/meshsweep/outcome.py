@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,14 +34,16 @@ class Phases:
     def add(self, report: pytest.TestReport) -> None:
         """Take in the report of a phase; the worst phase decides."""
         self.duration_s += report.duration
-        self.properties.update(report.user_properties)
+        for name, value in report.user_properties:
+            self.properties[name] = _worst(name, self.properties.get(name), value)
         if hasattr(report, "wasxfail"):
             self.outcome = "xfailed" if report.skipped else "failed"
             self.message = report.wasxfail or "xfail"
         elif report.failed:
+            # A teardown often fails because the test did: the test's own words stay in front.
+            self.message = "; ".join([self.message] * (self.outcome == "failed") + [_message(report)])
             self.outcome = "infra" if INFRA in self.properties else "failed"
-            self.message = _message(report)
-            self.text = report.longreprtext[-_TEXT_BYTES:]
+            self.text = f"{self.text}\n{report.longreprtext}".strip()[-_TEXT_BYTES:]
         elif report.skipped and self.outcome == "passed":
             self.outcome = "skipped"
             self.message = _skip_reason(report)
@@ -66,6 +69,19 @@ class Phases:
         return fields
 
 
+def _worst(name: str, before: Any, value: Any) -> Any:
+    """Return the value that stands where a test has recorded a name more than once: the worst one."""
+    numbers = isinstance(before, int | float) and isinstance(value, int | float)
+    if not numbers or math.isnan(value):
+        return value
+    if name.startswith("pcc."):
+        # In this order a NaN, the worst of all, stays.
+        return min(before, value)
+    if name.startswith("max_error."):
+        return max(before, value)
+    return value
+
+
 def plain(value: Any) -> Any:
     """Return a value made of plain types: numbers of numpy and torch as float, text as valid UTF-8."""
     if value is None or type(value) in (bool, int, float):
@@ -85,10 +101,11 @@ def plain(value: Any) -> Any:
 
 def _message(report: pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
-    text = crash.message if crash is not None else report.longreprtext
-    line = text.strip().splitlines()[0] if text.strip() else "failed"
+    # What pytest says of a missing fixture opens with the test's file; the error is marked.
+    lines = (crash.message if crash is not None else str(report.longrepr)).strip().splitlines()
+    marked = [line[1:].strip() for line in lines if crash is None and line.startswith("E ")]
     prefix = "" if report.when == "call" else f"{report.when}: "
-    return prefix + line.removeprefix("AssertionError: ")
+    return prefix + (marked or lines or ["failed"])[0].removeprefix("AssertionError: ")
 
 
 def _skip_reason(report: pytest.TestReport) -> str:

@@ -48,7 +48,7 @@ def run(made: Plan, rundir: RunDir, *, root: Path, matrix: Path, suite: Sequence
             codes.append(_run_wave([*command, *_run_options(rundir, wave), *extra], root, log))
             if codes[-1] < 0 or codes[-1] == _INTERNAL_ERROR:
                 log.write("infra", text=f"{wave.name}: pytest ended with {_name(codes[-1])}")
-            if codes[-1] not in (*_ORDINARY, _NOTHING_COLLECTED):
+            if codes[-1] not in (*_ORDINARY, _NOTHING_COLLECTED) or _has_stopped(rundir):
                 break
         log.write("run-finished", codes=codes)
     finally:
@@ -79,6 +79,11 @@ def one_thread() -> dict[str, str]:
     return {"OMP_NUM_THREADS": "1", **os.environ}
 
 
+def _has_stopped(rundir: RunDir) -> bool:
+    # After -x without workers pytest ends with the code of any failure.
+    return any(event["event"] == "stopped" for event in read(rundir.events))
+
+
 def _run_options(rundir: RunDir, wave: Wave) -> list[str]:
     return [
         *("-n", str(len(wave.slots))),
@@ -86,6 +91,7 @@ def _run_options(rundir: RunDir, wave: Wave) -> list[str]:
         *("-o", "console_output_style=classic", "--no-header", "-rN"),
         # The other family holds no properties, and warns of them.
         *("-o", "junit_family=xunit1"),
+        *("-o", "junit_logging=all"),
         f"--junitxml={rundir.junit(wave.name)}",
     ]
 

@@ -1,0 +1,105 @@
+"""How an environment reaches its devices."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+from meshsweep import backends
+from meshsweep.backends.ttnn import TtnnBackend
+from meshsweep.errors import SelectionError
+from meshsweep.matrix import Matrix
+from meshsweep.slots import Slot
+
+from .project import Project
+
+SLOT = Slot(name="galaxy.1", machine="galaxy", chips=(8, 9))
+
+
+def hide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clear what slots set, now and after the test."""
+    monkeypatch.setenv("TT_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("TT_VISIBLE_DEVICES")
+
+
+def test_unknown_backend_names_the_nearest() -> None:
+    with pytest.raises(SelectionError) as caught:
+        backends.get("emulate")
+
+    assert str(caught.value) == (
+        "matrix/environments.toml: unknown backend 'emulate'; did you mean emulated? choose from emulated, ttnn"
+    )
+
+
+@pytest.mark.parametrize("name", ["emulated", "ttnn"])
+def test_declared_backends_can_be_had(name: str) -> None:
+    assert isinstance(backends.get(name), TtnnBackend)
+
+
+def test_slot_shows_its_chips_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_nothing(monkeypatch)
+    TtnnBackend().activate(Slot(name="virtual.0", machine="virtual", chips=()))
+    TtnnBackend().activate(None)
+
+    assert "TT_VISIBLE_DEVICES" not in os.environ
+    TtnnBackend().activate(SLOT)
+    assert os.environ["TT_VISIBLE_DEVICES"] == "8,9"
+
+
+def test_fabric_is_set_before_opening(project: Project, monkeypatch: pytest.MonkeyPatch, declared: Matrix) -> None:
+    spec = spec_from_file_location("ttnn", project.root / "ttnn.py")
+    assert spec is not None
+    assert spec.loader is not None
+    standin = module_from_spec(spec)
+    spec.loader.exec_module(standin)
+    monkeypatch.setitem(sys.modules, "ttnn", standin)
+    hide_nothing(monkeypatch)
+    backend = TtnnBackend()
+    for mesh in ("1x8", "1x1"):
+        backend.close(backend.open(declared.meshes[mesh]))
+
+    assert project.devices() == [
+        "fabric FABRIC_1D",
+        "open 1x8 on anything",
+        "close",
+        "fabric DISABLED",
+        "open 1x1 on anything",
+        "close",
+        "fabric DISABLED",
+    ]
+
+
+EMULATED = """
+    import os, sys
+    from meshsweep.backends.emulated import EmulatedBackend
+    from meshsweep.slots import Slot
+
+    EmulatedBackend().activate(Slot(name="galaxy.0", machine="galaxy", chips=(0, 1)))
+    EmulatedBackend().activate(None)
+    before = "ttemu" in sys.modules
+    import ttnn
+    print(before, ttnn.mark, os.environ["TTEMU_MACHINE"])
+"""
+
+
+def test_emulator_loads_on_first_import(tmp_path: Path) -> None:
+    """A stand-in for the emulator: the real one is another package's to test."""
+    project = Project(tmp_path)
+    project.write("ttnn.py", "mark = 'the real one'")
+    project.write(
+        "ttemu.py",
+        """
+        import sys
+        mark = "the emulator"
+        def install():
+            sys.modules["ttnn"] = sys.modules["ttemu"]
+        """,
+    )
+    project.write("script.py", EMULATED)
+    done = project.call("script.py")
+
+    assert (done.out, done.err) == ("False the emulator galaxy\n", "")

@@ -1,0 +1,68 @@
+"""The event log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshsweep.errors import InfraError
+from meshsweep.events import EventLog, read
+
+
+def test_events_come_back_in_order(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "e", clock=iter([1.0, 2.0]).__next__)
+    log.write("one", test="a", path=tmp_path)
+    log.write("two", number=float("inf"))
+    log.close()
+
+    assert list(read(tmp_path / "e")) == [
+        {"event": "one", "t": 1.0, "test": "a", "path": str(tmp_path)},
+        {"event": "two", "t": 2.0, "number": float("inf")},
+    ]
+
+
+def test_torn_last_line_is_left_out(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "e")
+    log.write("one")
+    log.write("two", text="x" * 100)
+    log.close()
+    whole = (tmp_path / "e").read_bytes()
+    (tmp_path / "e").write_bytes(whole[:-50])
+
+    assert [event["event"] for event in read(tmp_path / "e")] == ["one"]
+
+
+def test_lines_that_are_no_events_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "e").write_bytes(b'[1]\n{"t": 1}\n\xff\xfe\n\n{"event": "one", "t": 1}\n')
+
+    assert [event["event"] for event in read(tmp_path / "e")] == ["one"]
+
+
+def test_two_writers_share_one_log(tmp_path: Path) -> None:
+    first, second = EventLog(tmp_path / "e"), EventLog(tmp_path / "e")
+    for number in range(3):
+        first.write("first", number=number)
+        second.write("second", number=number)
+
+    assert [event["event"] for event in read(tmp_path / "e")] == ["first", "second"] * 3
+
+
+def test_missing_log_has_no_events(tmp_path: Path) -> None:
+    assert list(read(tmp_path / "nowhere")) == []
+
+
+def test_unwritable_place_is_infrastructure(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InfraError) as caught:
+        EventLog(tmp_path / "file" / "e")
+
+    assert str(caught.value) == f"{tmp_path}/file/e: cannot record events: Not a directory"
+
+
+def test_full_disk_is_infrastructure() -> None:
+    log = EventLog(Path("/dev/full"))
+    with pytest.raises(InfraError) as caught:
+        log.write("one")
+
+    assert str(caught.value) == "/dev/full: cannot record events: No space left on device"

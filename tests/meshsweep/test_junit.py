@@ -1,0 +1,190 @@
+"""The merged JUnit file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from junitparser import JUnitXml, TestSuite
+
+from meshsweep import junit
+from meshsweep.ledger import Ledger, rows
+
+from .test_ledger import CELL, OTHER, Log
+
+TEST = "tests/unit/test_a.py::test_x[1x8-bfloat16-tiny]"
+
+
+def merged(ledger: Ledger, tmp_path: Path, *files: Path) -> JUnitXml:
+    """Return the merged document as a reader of its file sees it."""
+    cases, _ = junit.read_cases(files)
+    path = tmp_path / "summary.xml"
+    junit.merge(ledger, rows(ledger), cases).write(str(path), pretty=True)
+    return JUnitXml.fromfile(str(path))
+
+
+def suites(document: JUnitXml) -> list[TestSuite]:
+    """Return the suites of a document."""
+    return [suite for suite in document if isinstance(suite, TestSuite)]
+
+
+def test_every_cell_is_a_suite(tmp_path: Path) -> None:
+    log = Log({"wave-0": [CELL, OTHER]}).collected("a.py::x", "a.py::y").collected("a.py::z", cell=OTHER)
+    for test, outcome in (("x", "passed"), ("y", "failed"), ("z", "skipped")):
+        log.reported(f"a.py::{test}", outcome, "because")
+    first, second = suites(merged(log.ledger, tmp_path))
+
+    assert (first.name, first.tests, first.failures, first.errors, first.skipped) == (CELL, 2, 1, 0, 0)
+    assert (second.name, second.tests, second.failures, second.errors, second.skipped) == (OTHER, 1, 0, 0, 1)
+
+
+def test_document_sums_its_suites(tmp_path: Path) -> None:
+    log = Log().collected(*(f"a.py::{name}" for name in "abcdef"))
+    for test, outcome in zip("abcde", ("passed", "failed", "crashed", "infra", "xfailed"), strict=True):
+        log.reported(f"a.py::{test}", outcome, "because")
+    document = merged(log.ledger, tmp_path)
+
+    assert (document.tests, document.failures, document.errors, document.skipped) == (6, 1, 3, 1)
+
+
+def test_suite_time_is_wall_time(tmp_path: Path) -> None:
+    """Two tests of half a second each, which ended a second apart."""
+    document = merged(Log().collected("x", "y").reported("x").reported("y").ledger, tmp_path)
+    (suite,) = suites(document)
+    properties = {found.name: found.value for found in suite.properties()}
+
+    assert (suite.time, properties["busy_s"], document.time) == (1.5, "1.000", 3.0)
+
+
+def test_case_carries_axes_and_numbers(tmp_path: Path) -> None:
+    log = Log().collected(TEST).sent(TEST)
+    log.reported(TEST, mesh="1x8", dtype="bfloat16", scale="tiny", seed=7, **{"pcc.experts": 0.99})
+    merged(log.ledger, tmp_path)
+    case = ET.parse(tmp_path / "summary.xml").find(".//testcase")
+
+    assert case is not None
+    assert case.attrib == {"classname": "tests.unit.test_a", "name": "test_x[1x8-bfloat16-tiny]", "time": "0.5"}
+    assert {found.get("name"): found.get("value") for found in case.iter("property")} == {
+        "test": TEST,
+        "outcome": "passed",
+        "cell": CELL,
+        "environment": "fake",
+        "slot": "virtual.0",
+        "worker": "gw0",
+        "mesh": "1x8",
+        "dtype": "bfloat16",
+        "scale": "tiny",
+        "seed": "7",
+        "pcc.experts": "0.99",
+    }
+
+
+@pytest.mark.parametrize(
+    ("outcome", "tag"),
+    [
+        ("failed", "failure"),
+        ("crashed", "error"),
+        ("infra", "error"),
+        ("not-run", "error"),
+        ("skipped", "skipped"),
+        ("xfailed", "skipped"),
+    ],
+)
+def test_outcome_decides_the_verdict(tmp_path: Path, outcome: str, tag: str) -> None:
+    merged(Log().collected(TEST).reported(TEST, outcome, "because").ledger, tmp_path)
+    found = ET.parse(tmp_path / "summary.xml").find(f".//testcase/{tag}")
+
+    assert found is not None
+    assert (found.get("message"), found.get("type")) == ("because", outcome)
+
+
+def test_properties_precede_the_cases(tmp_path: Path) -> None:
+    """Jenkins and Ant read a sequence."""
+    merged(Log().collected(TEST).reported(TEST, "failed", "because", seed=1).ledger, tmp_path)
+    suite = ET.parse(tmp_path / "summary.xml").find("testsuite")
+
+    assert suite is not None
+    assert [child.tag for child in suite] == ["properties", "testcase"]
+    assert [child.tag for child in suite[1]] == ["properties", "failure"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("bell \x07", "bell \\x07"),
+        ("red \x1b[31m", "red \\x1b[31m"),
+        ("nul \x00", "nul \\x00"),
+        ("half \udc80", "half \\xdc80"),
+        ("end \uffff", "end \\xffff"),
+        ("<&>\"'", "<&>\"'"),
+        ("\u00e9 \U0001f600", "\u00e9 \U0001f600"),
+    ],
+)
+def test_text_survives_as_valid_xml(tmp_path: Path, text: str, shown: str) -> None:
+    log = Log({"wave-0": [text]}).collected(TEST, cell=text).reported(TEST, "failed", text, **{text: text})
+    (suite,) = suites(merged(log.ledger, tmp_path))
+    (case,) = suite
+
+    assert (suite.name, case.result[0].message, case.result[0].text) == (shown, shown, shown)
+
+
+def write_wave(path: Path, text: str = "printed") -> Path:
+    """Write what pytest writes for a wave."""
+    path.write_text(
+        f'<testsuites><testsuite name="pytest"><testcase classname="tests.unit.test_a" '
+        f'name="test_x[1x8-bfloat16-tiny]"><system-out>{text}</system-out></testcase></testsuite></testsuites>',
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text", "kept"),
+    [
+        ("failed", "printed", "printed"),
+        ("infra", "printed", "printed"),
+        ("passed", "printed", None),
+        ("skipped", "printed", None),
+        ("failed", "--- Captured Log ---\n\n--- Captured Out ---\n\n", None),
+    ],
+)
+def test_output_of_failures_comes_from_waves(tmp_path: Path, outcome: str, text: str, kept: str | None) -> None:
+    ledger = Log().collected(TEST).reported(TEST, outcome, "because").ledger
+    ((case,),) = [list(suite) for suite in suites(merged(ledger, tmp_path, write_wave(tmp_path / "w.xml", text)))]
+
+    assert case.system_out == kept
+
+
+def test_crashed_test_is_present(tmp_path: Path) -> None:
+    """pytest's own file calls a crash by another name, or lacks it."""
+    ledger = Log().collected(TEST).sent(TEST).reported(TEST, "crashed", "worker gw0 died").ledger
+    ((case,),) = [list(suite) for suite in suites(merged(ledger, tmp_path))]
+
+    assert (case.name, case.result[0].message) == ("test_x[1x8-bfloat16-tiny]", "worker gw0 died")
+
+
+def test_damaged_files_lose_output_only(tmp_path: Path) -> None:
+    torn, empty, other = tmp_path / "torn.xml", tmp_path / "empty.xml", tmp_path / "other.xml"
+    torn.write_text("<testsuites><testsuite", encoding="utf-8")
+    empty.touch()
+    other.write_text("<html/>", encoding="utf-8")
+    good = write_wave(tmp_path / "good.xml")
+    cases, damaged = junit.read_cases([torn, empty, other, tmp_path / "gone.xml", good])
+
+    assert list(cases) == [("tests.unit.test_a", "test_x[1x8-bfloat16-tiny]")]
+    assert [line.partition(":")[0] for line in damaged] == ["torn.xml", "empty.xml", "other.xml", "gone.xml"]
+    assert damaged[0] == "torn.xml: damaged (unclosed token: line 1, column 12); captured output is lost"
+    assert damaged[3] == "gone.xml: missing; captured output is lost"
+
+
+@pytest.mark.parametrize(
+    ("test", "key"),
+    [
+        ("a/b.py::test_x", ("a.b", "test_x")),
+        ("a/b.py::TestC::test_x[1-2]", ("a.b.TestC", "test_x[1-2]")),
+        ("b.py::test_x[c::d/e.py]", ("b", "test_x[c::d/e.py]")),
+    ],
+)
+def test_key_is_what_pytest_writes(test: str, key: tuple[str, str]) -> None:
+    assert junit.key_of(test) == key

@@ -1,0 +1,240 @@
+"""Events folded into a ledger, and ledgers merged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshsweep.ledger import NO_CELL, Ledger, Result, Row, fold, merge, rows, short_name
+
+CELL = "1x8-bfloat16-tiny"
+OTHER = "1x8-bfloat8_b-tiny"
+
+
+class Log:
+    """Events with a clock that counts them."""
+
+    def __init__(self, waves: dict[str, list[str]] | None = None, environment: str = "fake") -> None:
+        self.events: list[dict[str, Any]] = []
+        waves = {"wave-0": [CELL]} if waves is None else waves
+        rules = {"included": [["4x4-a-b", "seen broken"]], "excluded": [["1x1-a-b", "small"]]}
+        self.add("run-started", environment=environment, waves=waves, **rules)
+
+    def add(self, event: str, **fields: Any) -> Log:
+        """Append an event, a second after the last one."""
+        self.events.append({"event": event, "t": 100.0 + len(self.events), **fields})
+        return self
+
+    def collected(self, *tests: str, cell: str = CELL, wave: str = "wave-0", filtered: bool = False) -> Log:
+        """Append what a wave has collected."""
+        return self.add("collected", wave=wave, tests=[[test, cell] for test in tests], filtered=filtered)
+
+    def sent(self, test: str) -> Log:
+        """Append that a test went to the only worker."""
+        return self.add("sent", test=test, worker="gw0", slot="virtual.0")
+
+    def reported(self, test: str, outcome: str = "passed", message: str = "", **properties: Any) -> Log:
+        """Append a result of half a second."""
+        fields = {"message": message, "text": message, "worker": "gw0", "properties": properties}
+        return self.add("reported", test=test, outcome=outcome, duration_s=0.5, **fields)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The fold of all events."""
+        return fold(self.events)
+
+
+def seen(ledger: Ledger) -> dict[str, tuple[str, str]]:
+    """Return outcome and message by test."""
+    return {result.test: (result.outcome, result.message) for result in ledger.results}
+
+
+def row(ledger: Ledger, cell: str = CELL) -> Row:
+    """Return the row of a cell."""
+    return next(row for row in rows(ledger) if row.cell == cell)
+
+
+def test_reported_test_knows_its_whereabouts() -> None:
+    ledger = Log().collected("t").sent("t").reported("t", "failed", "boom", seed=7).ledger
+
+    assert ledger.results == (
+        Result(
+            test="t",
+            cell=CELL,
+            outcome="failed",
+            duration_s=0.5,
+            message="boom",
+            text="boom",
+            worker="gw0",
+            slot="virtual.0",
+            wave="wave-0",
+            environment="fake",
+            started=102.5,
+            properties={"seed": 7},
+        ),
+    )
+
+
+def test_planned_test_without_result_never_ran() -> None:
+    ledger = Log().collected("done", "begun", "waiting").sent("done").reported("done").sent("begun").ledger
+
+    assert seen(ledger) == {
+        "done": ("passed", ""),
+        "begun": ("not-run", "started, but never reported: the run ended under it"),
+        "waiting": ("not-run", "the run ended before this test was started"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        ({"event": "stopped", "reason": "not started: stopping after 1 failures"}, None),
+        ({"event": "interrupted"}, "the run was interrupted"),
+    ],
+)
+def test_reason_of_never_run_is_kept(event: dict[str, str], reason: str | None) -> None:
+    ledger = Log().collected("t").add(**event).ledger
+
+    assert seen(ledger) == {"t": ("not-run", reason or event["reason"])}
+    assert ledger.interrupted is (reason is not None)
+
+
+def test_late_teardown_replaces_the_result() -> None:
+    ledger = Log().collected("t").sent("t").reported("t").reported("t", "failed", "teardown: stuck").ledger
+
+    assert seen(ledger) == {"t": ("failed", "teardown: stuck")}
+
+
+def test_crashed_test_keeps_its_slot() -> None:
+    ledger = Log().collected("t").sent("t").reported("t", "crashed", "worker gw0 died").ledger
+
+    assert (ledger.results[0].outcome, ledger.results[0].slot) == ("crashed", "virtual.0")
+
+
+def test_result_nobody_planned_is_kept() -> None:
+    assert seen(Log().reported("stray").ledger) == {"stray": ("passed", "")}
+
+
+def test_empty_log_is_an_empty_ledger() -> None:
+    ledger = fold([])
+
+    assert (ledger.results, ledger.cells, ledger.wall_s) == ((), (), 0.0)
+
+
+def test_wall_time_spans_all_events() -> None:
+    assert Log().collected("t").sent("t").reported("t").add("run-finished").ledger.wall_s == 4.0
+
+
+def test_mesh_opens_are_counted() -> None:
+    ledger = Log().collected("a", "b").reported("a", mesh_open_s=0.5).reported("b").ledger
+
+    assert (ledger.mesh_opens, ledger.mesh_open_s) == (1, 0.5)
+
+
+def test_row_counts_times_and_outcomes() -> None:
+    log = Log().collected("a", "b", "c").sent("a").reported("a").sent("b").reported("b", "failed")
+    found = row(log.ledger)
+
+    assert (found.planned, found.counts) == (3, {"passed": 1, "failed": 1, "not-run": 1})
+    assert (found.busy_s, found.wall_s) == (1.0, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("values", "lowest", "test"),
+    [
+        ([0.99, 0.98], 0.98, "b"),
+        ([0.98, 0.98], 0.98, "a"),
+        ([float("nan"), 0.98], float("nan"), "a"),
+        ([0.98, float("nan")], float("nan"), "b"),
+        ([0.98, "0.5"], 0.5, "b"),
+        ([0.98, "tensor(..)"], float("nan"), "b"),
+    ],
+)
+def test_lowest_pcc_names_its_test(values: list[Any], lowest: float, test: str) -> None:
+    log = Log().collected("f.py::a", "f.py::b")
+    for name, value in zip("ab", values, strict=True):
+        log.reported(f"f.py::{name}", **{"pcc.mlp": value, "pcc.rope": 1.0})
+    found = row(log.ledger)
+
+    assert (found.pcc, found.pcc_test) == (pytest.approx(lowest, nan_ok=True), test)
+
+
+def test_cell_in_which_everything_skipped() -> None:
+    log = Log().collected("a", "b").reported("a", "skipped").reported("b", "skipped")
+
+    assert row(log.ledger).problem == "every test skipped"
+
+
+@pytest.mark.parametrize(("filtered", "problem"), [(False, "no test runs in this cell"), (True, "")])
+def test_cell_without_tests_is_a_problem(filtered: object, problem: str) -> None:
+    ledger = Log({"wave-0": [CELL, OTHER]}).collected("t", filtered=filtered).reported("t").ledger
+
+    assert (row(ledger, OTHER).planned, row(ledger, OTHER).problem) == (0, problem)
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_wave_that_never_collected_is_a_problem(filtered: object) -> None:
+    ledger = Log({"wave-0": [CELL], "wave-1": [OTHER]}).collected("t", filtered=filtered).reported("t").ledger
+
+    assert row(ledger, OTHER).problem == "its tests were never collected"
+
+
+def test_last_result_of_test_stands() -> None:
+    first = Log().collected("t").reported("t", "failed").ledger
+    second = Log().collected("t").reported("t").ledger
+
+    assert seen(merge([first, second])) == {"t": ("passed", "")}
+    assert seen(merge([second, first])) == {"t": ("failed", "")}
+
+
+def test_result_beats_never_ran() -> None:
+    done = Log().collected("t").reported("t").ledger
+    stopped = Log().collected("t").ledger
+
+    assert seen(merge([done, stopped])) == seen(merge([stopped, done])) == {"t": ("passed", "")}
+
+
+def test_environments_are_not_mixed() -> None:
+    emulated = Log().collected("t").reported("t").ledger
+    silicon = Log(environment="silicon").collected("t").reported("t", "failed").ledger
+    merged = merge([emulated, silicon])
+
+    assert [(found.environment, found.counts) for found in rows(merged)] == [
+        ("fake", {"passed": 1}),
+        ("silicon", {"failed": 1}),
+    ]
+
+
+def test_meshless_failure_hides_behind_no_pass() -> None:
+    """Every run of a merge has the tests without a mesh, and each of them counts."""
+    bad = Log().collected("t", cell=NO_CELL).reported("t", "failed").ledger
+    good = Log().collected("t", cell=NO_CELL).reported("t").ledger
+
+    assert row(merge([bad, good]), NO_CELL).counts == {"failed": 1, "passed": 1}
+
+
+def test_merge_adds_what_runs_know() -> None:
+    first = Log().collected("a").reported("a").add("problem", text="p").ledger
+    second = Log({"wave-0": [OTHER]}).add("infra", text="i").add("interrupted").ledger
+    merged = merge([first, second])
+
+    assert [cell for _, cell in merged.cells] == [CELL, OTHER]
+    assert (merged.problems, merged.infra, merged.interrupted) == (("p",), ("i",), True)
+    assert (merged.included, merged.excluded) == ((("4x4-a-b", "seen broken"),), (("1x1-a-b", "small"),))
+    assert len(merged.runs) == 2
+    assert merged.wall_s == first.wall_s + second.wall_s
+    assert row(merged, OTHER).problem == "its tests were never collected"
+
+
+@pytest.mark.parametrize(
+    ("test", "name"),
+    [
+        ("tests/unit/test_a.py::test_x[1x8-bfloat16-tiny]", "test_x"),
+        ("tests/unit/test_a.py::TestA::test_x", "test_x"),
+        ("tests/unit/test_a.py::test_x[a::b]", "test_x"),
+        ("test_x", "test_x"),
+    ],
+)
+def test_short_name_is_the_function(test: str, name: str) -> None:
+    assert short_name(test) == name

@@ -1,0 +1,356 @@
+"""What is said of mistakes in ``matrix/``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshsweep import loader
+from meshsweep.errors import MatrixError
+from meshsweep.matrix import Split
+from meshsweep.shape import MeshShape
+
+from .project import Project
+
+#: One changed file, and all that is said of it.
+MISTAKES: list[tuple[str, str, list[str]]] = [
+    (
+        "meshes",
+        """
+        [meshes.1x8]
+        decode = { tp = 3, ep = 1, sp = 1 }
+        prefill = { tp = 8, ep = 2, sp = 1, dp = 1 }
+        fabrik = "FABRIC_1D"
+        [meshes.4by4]
+        decode = { tp = 4, ep = 4, sp = 1 }
+        """,
+        [
+            (
+                "meshes.toml [meshes.1x8] decode: tp=3 ep=1 sp=1 does not divide the mesh; "
+                "expected tp to divide its 8 columns, ep and sp its 1 rows"
+            ),
+            "meshes.toml [meshes.1x8].prefill dp: unknown key; did you mean tp or sp? choose from ep, sp, tp",
+            (
+                "meshes.toml [meshes.1x8] prefill: tp=8 ep=2 sp=1 does not divide the mesh; "
+                "expected tp to divide its 8 columns, ep and sp its 1 rows"
+            ),
+            "meshes.toml [meshes.1x8] fabrik: unknown key; did you mean fabric? choose from decode, fabric, prefill",
+            "meshes.toml [meshes.4by4]: mesh shape '4by4': expected ROWSxCOLS, such as 1x8",
+            "meshes.toml [meshes.4by4] prefill: missing; expected a table",
+        ],
+    ),
+    (
+        "dtypes",
+        """
+        [dtypes.bfloat16]
+        [dtypes.bfloat8_b]
+        about = "x"
+        bits = 8
+        [dtypes.bf-4]
+        about = "x"
+        [dtype.bf4]
+        """,
+        [
+            "dtypes.toml [dtypes.bfloat16] about: missing; expected a non-empty string",
+            "dtypes.toml [dtypes.bfloat8_b] bits: unknown key; choose from about",
+            "dtypes.toml [dtypes.bf-4]: has a dash in its name, which parts the axes of a cell; expected none",
+            "dtypes.toml dtype: unknown key; did you mean dtypes? choose from dtypes",
+        ],
+    ),
+    (
+        "scales",
+        """
+        [fields]
+        hidden_size = "integer"
+        layers = ["integer"]
+        eps = "float"
+        [scales.tiny]
+        about = "x"
+        layers = 0
+        config = { hiden_size = 1, hidden_size = 2.5, layers = 1 }
+        [scales.tiny-padded]
+        about = "x"
+        layers = 1
+        config = { hidden_size = true }
+        [scales.big]
+        about = "x"
+        layers = 1
+        """,
+        [
+            "scales.toml [fields] layers: is ['integer']; expected one of integer, number, boolean, text",
+            "scales.toml [fields] eps: is 'float'; expected one of integer, number, boolean, text",
+            "scales.toml [scales.tiny] layers: is 0; expected a whole number of at least 1",
+            (
+                "scales.toml [scales.tiny].config hiden_size: unknown field; did you mean hidden_size? "
+                "choose from hidden_size, layers, eps"
+            ),
+            "scales.toml [scales.tiny].config hidden_size: is 2.5; expected a whole number",
+            "scales.toml [scales.tiny-padded].config hidden_size: is True; expected a whole number",
+            "scales.toml [scales.big] config: missing; expected a table",
+        ],
+    ),
+    (
+        "environments",
+        """
+        [environments.fake]
+        about = "x"
+        constraints = "nowhere.txt"
+        python = []
+        """,
+        [
+            "environments.toml [environments.fake] backend: missing; expected a non-empty string",
+            "environments.toml [environments.fake] python: is []; expected a string or a list of at least one string",
+            "environments.toml [environments.fake] constraints: is 'nowhere.txt'; expected a file in matrix/",
+        ],
+    ),
+    (
+        "machines",
+        """
+        [machines.virtual]
+        about = "x"
+        runner = "any"
+        [machines.t3k]
+        about = "x"
+        shape = "2x4"
+        also_opens = ["1x9", "1by8"]
+        """,
+        [
+            "machines.toml [machines.t3k] also_opens: mesh shape '1by8': expected ROWSxCOLS, such as 1x8",
+            "machines.toml [machines.t3k] also_opens: holds 1x9; expected a mesh of all 8 devices",
+            "machines.toml [machines.t3k] runner: missing; expected a string or a list of at least one string",
+        ],
+    ),
+    (
+        "tiers",
+        """
+        [tiers.default]
+        about = "x"
+        meshes = ["1x1", "1x9"]
+        dtypes = "bf16"
+        scales = []
+        timeout_minutes = "20"
+        """,
+        [
+            (
+                "tiers.toml [tiers.default] meshes: unknown mesh '1x9'; did you mean 1x8 or 1x2? "
+                "choose from 1x1, 1x2, 1x8, 4x4"
+            ),
+            (
+                "tiers.toml [tiers.default] dtypes: unknown dtype 'bf16'; did you mean bfloat16? "
+                "choose from bfloat16, bfloat8_b"
+            ),
+            "tiers.toml [tiers.default] scales: is []; expected a string or a list of at least one string",
+            "tiers.toml [tiers.default] timeout_minutes: is '20'; expected a whole number of at least 1",
+        ],
+    ),
+    (
+        "rules",
+        """
+        [[include]]
+        scale = "bigg"
+        [[exclude]]
+        mesh = []
+        enviroment = "fake"
+        reason = "x"
+        [[exclusion]]
+        """,
+        [
+            (
+                "rules.toml [[include]] 1 scale: unknown scale 'bigg'; did you mean big? "
+                "choose from tiny, tiny-padded, big"
+            ),
+            "rules.toml [[include]] 1 reason: missing; expected a non-empty string",
+            "rules.toml [[exclude]] 1 mesh: is []; expected a string or a list of at least one string",
+            (
+                "rules.toml [[exclude]] 1 enviroment: unknown key; did you mean environment? "
+                "choose from dtype, environment, mesh, reason, scale, tier"
+            ),
+            "rules.toml exclusion: unknown key; did you mean exclude? choose from exclude, include",
+        ],
+    ),
+    (
+        "floors",
+        """
+        [[floor]]
+        component = "experts"
+        dtype = "bfloat9"
+        pcc = 1.5
+        max_error = -1
+        [[floor]]
+        component = "mlp"
+        dtype = "bfloat16"
+        mesh = "2x2"
+        pcc = 0.9
+        max_error = 0.1
+        why = "x"
+        """,
+        [
+            (
+                "floors.toml [[floor]] 1 dtype: unknown dtype 'bfloat9'; did you mean bfloat16 or bfloat8_b? "
+                "choose from bfloat16, bfloat8_b"
+            ),
+            "floors.toml [[floor]] 1 pcc: is 1.5; expected a number from 0 to 1",
+            "floors.toml [[floor]] 1 max_error: is -1; expected a number from 0 to 10",
+            "floors.toml [[floor]] 2 mesh: unknown mesh '2x2'; did you mean 1x2? choose from 1x1, 1x2, 1x8, 4x4",
+            (
+                "floors.toml [[floor]] 2 why: unknown key; "
+                "choose from component, dtype, max_error, measured_max_error, measured_pcc, mesh, pcc, scale"
+            ),
+        ],
+    ),
+    (
+        "sessions",
+        """
+        [sessions.tests]
+        environment = "faek"
+        commands = []
+        default = "yes"
+        """,
+        [
+            "sessions.toml [sessions.tests] about: missing; expected a non-empty string",
+            (
+                "sessions.toml [sessions.tests] environment: unknown environment 'faek'; did you mean fake? "
+                "choose from fake, silicon"
+            ),
+            "sessions.toml [sessions.tests] commands: is []; expected a list of commands, each a list of strings",
+            "sessions.toml [sessions.tests] default: is 'yes'; expected true or false",
+        ],
+    ),
+    (
+        "defaults",
+        """
+        suite = []
+        mesh = "2x4"
+        dtype = "bfloat16"
+        scale = "tiny"
+        environment = "fake"
+        machine = "laptop"
+        teir = "default"
+        """,
+        [
+            "defaults.toml suite: is []; expected a string or a list of at least one string",
+            "defaults.toml mesh: unknown mesh '2x4'; did you mean 4x4? choose from 1x1, 1x2, 1x8, 4x4",
+            "defaults.toml machine: unknown machine 'laptop'; choose from virtual, n300, t3k, galaxy",
+            "defaults.toml tier: missing; expected a non-empty string",
+            (
+                "defaults.toml teir: unknown key; did you mean tier? "
+                "choose from dtype, environment, machine, mesh, scale, suite, tier"
+            ),
+        ],
+    ),
+]
+
+
+def mistakes(directory: Path) -> tuple[str, ...]:
+    """Return what loading a directory complains of."""
+    with pytest.raises(MatrixError) as caught:
+        loader.load(directory)
+    return caught.value.mistakes
+
+
+@pytest.mark.parametrize(("file", "text", "expected"), MISTAKES, ids=[file for file, _, _ in MISTAKES])
+def test_every_mistake_of_file_is_named(tmp_path: Path, file: str, text: str, expected: list[str]) -> None:
+    found = mistakes(Project(tmp_path).declare(**{file: text}))
+
+    assert list(found) == [f"matrix/{line}" for line in expected]
+
+
+def test_mistakes_of_all_files_come_together(tmp_path: Path) -> None:
+    wrong = {file: text for file, text, _ in MISTAKES if file in ("floors", "machines", "sessions")}
+    found = mistakes(Project(tmp_path).declare(**wrong))
+
+    assert {line.split()[0] for line in found} == {f"matrix/{file}.toml" for file in wrong}
+
+
+@pytest.mark.parametrize("file", ["meshes", "dtypes", "scales", "environments", "machines", "tiers"])
+def test_malformed_file_makes_no_noise_elsewhere(tmp_path: Path, file: str) -> None:
+    found = mistakes(Project(tmp_path).declare(**{file: "[table\n"}))
+
+    assert found == (
+        f"matrix/{file}.toml: malformed TOML: Expected ']' at the end of a table declaration (at line 1, column 7)",
+    )
+
+
+def test_missing_file_is_the_only_mistake(tmp_path: Path) -> None:
+    directory = Project(tmp_path).declare()
+    (directory / "meshes.toml").unlink()
+
+    assert mistakes(directory) == (f"matrix/meshes.toml: missing; expected this file in {directory}",)
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("", "matrix/dtypes.toml dtypes: missing; expected a table"),
+        ("[dtypes]", "matrix/dtypes.toml: declares nothing; expected at least one [dtypes.NAME]"),
+    ],
+)
+def test_axis_without_names_is_refused(tmp_path: Path, text: str, mistake: str) -> None:
+    assert mistakes(Project(tmp_path).declare(dtypes=text))[0] == mistake
+
+
+def test_missing_field_table_is_noted_once(tmp_path: Path) -> None:
+    scales = """
+        [scales.tiny]
+        about = "x"
+        layers = 1
+        config = { hidden_size = 1, num_layers = 1 }
+        [scales.tiny-padded]
+        about = "x"
+        layers = 1
+        config = {}
+        [scales.big]
+        about = "x"
+        layers = 1
+        config = {}
+    """
+
+    assert mistakes(Project(tmp_path).declare(scales=scales)) == (
+        "matrix/scales.toml fields: missing; expected a table",
+    )
+
+
+@pytest.mark.parametrize("file", ["sessions", "rules", "floors"])
+def test_some_files_may_be_missing(tmp_path: Path, file: str) -> None:
+    directory = Project(tmp_path).declare()
+    (directory / f"{file}.toml").unlink()
+    matrix = loader.load(directory)
+
+    assert not getattr(matrix, {"rules": "excludes"}.get(file, file))
+
+
+def test_misnamed_file_is_not_ignored(tmp_path: Path) -> None:
+    directory = Project(tmp_path).declare()
+    (directory / "rules.toml").rename(directory / "rule.toml")
+
+    assert mistakes(directory) == (
+        (
+            "matrix/rule.toml: unknown file; did you mean rules.toml or scales.toml? "
+            "choose from defaults.toml, dtypes.toml, environments.toml, floors.toml, machines.toml, "
+            "meshes.toml, rules.toml, scales.toml, sessions.toml, tiers.toml"
+        ),
+    )
+
+
+def test_declared_values_reach_the_records(tmp_path: Path) -> None:
+    matrix = Project(tmp_path).matrix()
+
+    assert matrix.meshes["4x4"].shape == MeshShape(rows=4, cols=4)
+    assert matrix.meshes["4x4"].prefill == Split(tp=4, ep=1, sp=4)
+    assert (matrix.meshes["1x1"].fabric, matrix.meshes["1x2"].fabric) == (None, "FABRIC_1D")
+    assert matrix.scales["big"].config["activation"] == "silu"
+    assert matrix.machines["t3k"].also_opens == (MeshShape(rows=1, cols=8),)
+    assert matrix.tiers["nightly"].meshes == ("1x8",)
+    assert matrix.tiers["default"].meshes == ("1x1", "1x2", "1x8", "4x4")
+    assert matrix.sessions["tests"].commands == (("python", "-m", "pytest"),)
+
+
+def test_matrix_of_this_project_loads() -> None:
+    matrix = loader.load(Path(__file__).parents[2] / "matrix")
+
+    assert list(matrix.meshes) == ["1x1", "1x2", "1x4", "1x8", "2x4", "4x4", "4x8"]
+    assert list(matrix.dtypes) == ["bfloat16", "bfloat8_b", "bfloat4_b"]
+    assert list(matrix.scales) == ["tiny", "tiny-padded", "guide-20b", "guide-120b", "gpt-oss-20b", "gpt-oss-120b"]
+    assert list(matrix.tiers) == ["default", "nightly", "full"]
+    assert all((matrix.root.parent / path).is_dir() for path in matrix.defaults.suite)

@@ -1,0 +1,128 @@
+"""The worker's loop: one test in flight, and fixtures that live as long as in plain pytest."""
+
+from __future__ import annotations
+
+from .project import Project
+
+ONE_CELL = ("run", "--cell", "1x1-bfloat16-tiny", "--workers", "1")
+
+LIVES = """
+    from pathlib import Path
+
+    import pytest
+
+    def note(text):
+        with Path("lives.txt").open("a") as file:
+            print(text, file=file)
+
+    @pytest.fixture(scope="module")
+    def module():
+        note("module up")
+        yield
+        note("module down")
+
+    @pytest.fixture(scope="class")
+    def group():
+        note("class up")
+        yield
+        note("class down")
+
+    class TestA:
+        def test_1(self, cell, module, group):
+            note("1")
+
+        def test_2(self, cell, module, group):
+            note("2")
+
+    class TestB:
+        def test_3(self, cell, module, group):
+            note("3")
+
+    def test_4(cell, module):
+        note("4")
+"""
+
+
+def test_wider_fixtures_outlive_a_test(project: Project) -> None:
+    project.suite(LIVES)
+    project.suite(
+        "from pathlib import Path\ndef test_5(cell): assert 'module down' in Path('lives.txt').read_text()\n",
+        "test_z.py",
+    )
+    done = project.meshsweep(*ONE_CELL)
+
+    assert done.code == 0, done.lines
+    assert (project.root / "lives.txt").read_text(encoding="utf-8").splitlines() == [
+        "module up",
+        "class up",
+        "1",
+        "2",
+        "class down",
+        "class up",
+        "3",
+        "class down",
+        "4",
+        "module down",
+    ]
+
+
+def test_late_teardown_fails_the_last_test(project: Project) -> None:
+    project.suite("""
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def module():
+            yield
+            raise ValueError("stuck")
+
+        def test_1(cell, module): pass
+        def test_2(cell, module): pass
+    """)
+    project.suite("def test_3(cell): pass\n", "test_z.py")
+    done = project.meshsweep(*ONE_CELL)
+
+    assert done.code == 1
+    assert project.results() == {
+        "test_1[1x1-bfloat16-tiny]": ("passed", ""),
+        "test_2[1x1-bfloat16-tiny]": ("failed", "teardown: ValueError: stuck"),
+        "test_3[1x1-bfloat16-tiny]": ("passed", ""),
+    }
+    assert "3/3  1x1-bfloat16-tiny  3 passed  0.0 s" in done.lines
+
+
+def test_option_x_stops_at_first_failure(project: Project) -> None:
+    project.suite("""
+        def test_1(cell): pass
+        def test_2(cell): assert False, "on purpose"
+        def test_3(cell): pass
+    """)
+    done = project.meshsweep(*ONE_CELL, "-x")
+
+    assert done.code == 1
+    assert project.results() == {
+        "test_1[1x1-bfloat16-tiny]": ("passed", ""),
+        "test_2[1x1-bfloat16-tiny]": ("failed", "on purpose"),
+        "test_3[1x1-bfloat16-tiny]": ("not-run", "not started: stopping after 1 failures"),
+    }
+    assert "1 never ran: not started: stopping after 1 failures" in done.lines
+
+
+def test_odd_values_end_no_run(project: Project) -> None:
+    """execnet refuses a tensor in a report, and half a surrogate pair."""
+    project.suite("""
+        class Tensor:
+            def __float__(self): return 0.5
+
+        def test_1(cell, record_property): record_property("pcc.mlp", Tensor())
+        def test_2(cell): raise ValueError("half \\udc80 \\x1b[31m pair")
+        def test_3(cell): pass
+    """)
+    done = project.meshsweep(*ONE_CELL)
+
+    assert done.code == 1
+    assert project.results() == {
+        "test_1[1x1-bfloat16-tiny]": ("passed", ""),
+        "test_2[1x1-bfloat16-tiny]": ("failed", "ValueError: half \\udc80 \x1b[31m pair"),
+        "test_3[1x1-bfloat16-tiny]": ("passed", ""),
+    }
+    assert project.summary()["cells"][0]["pcc"] == 0.5
