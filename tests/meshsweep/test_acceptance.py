@@ -258,8 +258,12 @@ INTERRUPTING = """
 
 @pytest.mark.parametrize(
     "call",
-    ["os.killpg(os.getpgrp(), signal.SIGINT)", "os.kill(os.getpgrp(), signal.SIGTERM)"],
-    ids=["ctrl-c", "sigterm"],
+    [
+        "os.killpg(os.getpgrp(), signal.SIGINT)",
+        "os.kill(os.getpgrp(), signal.SIGTERM)",
+        "os.kill(os.getpgrp(), signal.SIGTERM); os.kill(os.getppid(), signal.SIGKILL)",
+    ],
+    ids=["ctrl-c", "sigterm", "sigterm-and-pytest-gone"],
 )
 def test_interruption_keeps_what_there_is(project: Project, call: str) -> None:
     """The command leads its process group: Ctrl-C reaches all of it, SIGTERM the command alone."""
@@ -464,7 +468,9 @@ def test_real_machine_runs_in_waves(project: Project) -> None:
         @parametrize_mesh()
         def test_device(mesh_device): pass
 
-        def test_plain(): pass
+        def test_plain():
+            with open("plain.txt", "a") as file:
+                file.write("ran ")
     """)
     arguments = ("--machine", "n300", "--mesh", "1x2", "--mesh", "1x1", "--scale", "tiny", "--dtype", "bfloat16")
     done = project.meshsweep("run", *arguments, "--workers", "2")
@@ -475,6 +481,7 @@ def test_real_machine_runs_in_waves(project: Project) -> None:
     assert first == "open 1x2 on 0,1"
     assert second in ("open 1x1 on 0", "open 1x1 on 1")
     assert ran == [("1x2-bfloat16-tiny", "wave-0"), ("no mesh", "wave-0"), ("1x1-bfloat16-tiny", "wave-1")]
+    assert (project.root / "plain.txt").read_text(encoding="utf-8") == "ran "
 
 
 def test_later_waves_are_missed_aloud(project: Project) -> None:

@@ -169,6 +169,12 @@ def test_ci_takes_no_pytest_options(here: Project, capsys: pytest.CaptureFixture
     assert (code, capsys.readouterr().err) == (2, "meshsweep: --ci takes no pytest options: -k router\n")
 
 
+def test_options_after_dashes_are_pytests(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["plan", "--ci", "github", "--", "--mesh", "1x9"])
+
+    assert (code, capsys.readouterr().err) == (2, "meshsweep: --ci takes no pytest options: --mesh 1x9\n")
+
+
 def test_ci_prints_json_only(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["plan", "--ci", "github", "--mesh", "1x1", "--mesh", "4x4", "--dtype", "bfloat16"])
     jobs = json.loads(capsys.readouterr().out)["matrix"]["include"]

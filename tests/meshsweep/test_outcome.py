@@ -97,6 +97,28 @@ def test_properties_of_all_phases_are_kept() -> None:
     assert phases.properties == {"seed": 7, "pcc.mlp": 0.5}
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kept"),
+    [
+        ("pcc.mlp", [0.99, 0.98, 0.995], 0.98),
+        ("pcc.mlp", [0.99, NAN, 0.5], NAN),
+        ("pcc.mlp", [NAN, 0.5], NAN),
+        ("max_error.mlp", [0.1, 0.3, 0.2], 0.3),
+        ("max_error.mlp", [NAN, 0.5], NAN),
+        ("max_error.mlp", [0.5, NAN], NAN),
+        ("floor.mlp", [0.9, 0.8], 0.8),
+        ("seed", ["a", 7], 7),
+    ],
+)
+def test_worst_of_repeated_number_stays(name: str, values: list[object], kept: object) -> None:
+    phases = gathered(*(phase("call", properties=[(name, value)]) for value in values))
+
+    assert phases.properties == {name: pytest.approx(kept, nan_ok=True)}
+
+
 def test_crash_overrides_what_was_reported() -> None:
     phases = gathered(phase("setup"))
     phases.crash("worker gw0 died")

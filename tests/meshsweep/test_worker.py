@@ -66,28 +66,33 @@ def test_wider_fixtures_outlive_a_test(project: Project) -> None:
     ]
 
 
+STUCK = """
+    import pytest
+
+    @pytest.fixture(scope="module")
+    def module():
+        yield
+        raise ValueError("stuck")
+
+    def test_1(cell, module): pass
+    def test_2(cell, module): pass
+"""
+
+
 def test_late_teardown_fails_the_last_test(project: Project) -> None:
-    project.suite("""
-        import pytest
-
-        @pytest.fixture(scope="module")
-        def module():
-            yield
-            raise ValueError("stuck")
-
-        def test_1(cell, module): pass
-        def test_2(cell, module): pass
-    """)
-    project.suite("def test_3(cell): pass\n", "test_z.py")
+    """Whether another module follows or not."""
+    project.suite(STUCK)
+    project.suite(STUCK.replace("test_", "test_z"), "test_z.py")
     done = project.meshsweep(*ONE_CELL)
 
     assert done.code == 1
     assert project.results() == {
         "test_1[1x1-bfloat16-tiny]": ("passed", ""),
         "test_2[1x1-bfloat16-tiny]": ("failed", "teardown: ValueError: stuck"),
-        "test_3[1x1-bfloat16-tiny]": ("passed", ""),
+        "test_z1[1x1-bfloat16-tiny]": ("passed", ""),
+        "test_z2[1x1-bfloat16-tiny]": ("failed", "teardown: ValueError: stuck"),
     }
-    assert "3/3  1x1-bfloat16-tiny  3 passed  0.0 s" in done.lines
+    assert "4/4  1x1-bfloat16-tiny  4 passed  0.0 s" in done.lines
 
 
 def test_option_x_stops_at_first_failure(project: Project) -> None:
@@ -105,6 +110,17 @@ def test_option_x_stops_at_first_failure(project: Project) -> None:
         "test_3[1x1-bfloat16-tiny]": ("not-run", "not started: stopping after 1 failures"),
     }
     assert "1 never ran: not started: stopping after 1 failures" in done.lines
+
+
+def test_stop_of_worker_stops_the_run(project: Project) -> None:
+    project.suite("""
+        def test_1(cell, request): request.session.shouldstop = "enough"
+        def test_2(cell): pass
+    """)
+    done = project.meshsweep(*ONE_CELL)
+
+    assert done.code == 1
+    assert [outcome for outcome, _ in project.results().values()] == ["passed", "not-run"]
 
 
 def test_odd_values_end_no_run(project: Project) -> None:
