@@ -225,5 +225,6 @@ def _short(path: Path, root: Path) -> str:
 def _console() -> Any:
     from rich.console import Console
 
-    # A log has no width: a table folded at 80 columns cannot be read or searched.
-    return Console() if sys.stdout.isatty() else Console(width=160, highlight=False)
+    # A number cut short is worse than a wrapped line, and a log has no width at all.
+    width = max(Console().width, 112) if sys.stdout.isatty() else 160
+    return Console(width=width, highlight=False)

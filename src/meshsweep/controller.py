@@ -17,6 +17,7 @@ from meshsweep.queue import Queue, Task
 from meshsweep.rundir import RunDir
 from meshsweep.scheduler import PullScheduling
 from meshsweep.slots import Slot
+from meshsweep.words import count
 
 __all__ = ["Controller"]
 
@@ -42,7 +43,9 @@ class Controller:
     def pytest_configure_node(self, node: Any) -> None:
         """Give a starting worker a free slot; a replacement gets its predecessor's."""
         if not self._free:
-            raise pytest.UsageError(f"{self._wave.name} has {len(self._wave.slots)} slots: -n cannot exceed them")
+            raise pytest.UsageError(
+                f"{self._wave.name} has {count(len(self._wave.slots), 'slot')}: -n cannot exceed that"
+            )
         slot = self._free.pop()
         self._held[node.gateway.id] = slot
         node.workerinput["slot"] = slot.to_json()

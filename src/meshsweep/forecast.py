@@ -18,6 +18,7 @@ from meshsweep.plan import Plan, Wave
 from meshsweep.queue import Task, makespan
 from meshsweep.rundir import RunDir
 from meshsweep.runner import one_thread, pytest_command
+from meshsweep.words import count
 
 __all__ = ["show"]
 
@@ -59,21 +60,24 @@ def _show_wave(
     wave: Wave, tests: Sequence[tuple[str, str]], environment: str, times: history.History, console: Console
 ) -> None:
     seconds = [history.expected_s(times, environment, test) for test, _ in tests]
-    console.print(f"{wave.name}: {len(wave.slots)} slots, {len(wave.cells)} cells, {len(tests)} tests", highlight=False)
+    parts = (count(len(wave.slots), "slot"), count(len(wave.cells), "cell"), count(len(tests), "test"))
+    console.print(f"{wave.name}: {', '.join(parts)}", highlight=False)
     for slot in wave.slots:
         chips = "a virtual machine" if not slot.chips else "chips " + ",".join(map(str, slot.chips))
         console.print(f"  slot {slot.name}: {chips}", highlight=False)
     meshless = [NO_CELL] if any(cell == NO_CELL for _, cell in tests) else []
     for cell in [*map(str, wave.cells), *meshless]:
         mine = [second for second, (_, where) in zip(seconds, tests, strict=True) if where == cell]
-        console.print(f"  {cell}: {len(mine)} tests, {_seconds(mine)}", highlight=False)
+        console.print(f"  {cell}: {count(len(mine), 'test')}, {_seconds(mine)}", highlight=False)
     tasks = [
         Task(index=index, group=cell, expected_s=second if second is not None else history.UNKNOWN_S)
         for index, ((_, cell), second) in enumerate(zip(tests, seconds, strict=True))
     ]
     if any(second is None for second in seconds):
         unknown = sum(second is None for second in seconds)
-        console.print(f"  expected time: unknown, {unknown} of {len(tests)} tests have never run here", highlight=False)
+        console.print(
+            f"  expected time: unknown, {unknown} of {count(len(tests), 'test')} never ran here", highlight=False
+        )
     else:
         console.print(
             f"  expected time: {makespan(tasks, len(wave.slots)):.1f} s, start-up not counted", highlight=False

@@ -27,10 +27,11 @@ from meshsweep.slots import Slot
 
 __all__: list[str] = []
 
+# Prefixed, since every pytest of this environment gets them: a bare --dtype is for projects to have.
 _AXES = {
-    "--mesh": "run on this mesh only, such as 1x8",
-    "--dtype": "run in this dtype only, such as bfloat8_b",
-    "--scale": "run at this model scale only, such as tiny",
+    "--sweep-mesh": "run on this mesh only, such as 1x8",
+    "--sweep-dtype": "run in this dtype only, such as bfloat8_b",
+    "--sweep-scale": "run at this model scale only, such as tiny",
 }
 
 
@@ -54,25 +55,17 @@ POOL = pytest.StashKey[MeshPool]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("meshsweep", "meshes, dtypes and model scales")
     for name, text in _AXES.items():
-        _add(group, name, action="append", default=[], metavar="NAME", help=text)
-    _add(group, "--tier", metavar="NAME", help="run the cells of this tier of matrix/tiers.toml")
-    group.addoption("--matrix", metavar="DIR", help="where the matrix files are (default: ROOTDIR/matrix)")
+        group.addoption(name, action="append", default=[], metavar="NAME", help=text)
+    group.addoption("--sweep-tier", metavar="NAME", help="run the cells of this tier of matrix/tiers.toml")
+    group.addoption("--sweep-matrix", metavar="DIR", help="where the matrix files are (default: ROOTDIR/matrix)")
     group.addoption("--meshsweep-run", metavar="DIR", help="run directory; set by `meshsweep run`")
     group.addoption("--meshsweep-wave", metavar="NAME", help="wave of that run; set by `meshsweep run`")
-
-
-def _add(group: pytest.OptionGroup, name: str, **attributes: Any) -> None:
-    try:
-        group.addoption(name, **attributes)
-    except ValueError:
-        # The project has an option of this name; `meshsweep run` still offers ours.
-        return
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{MARK}(*names): the meshes that a test runs on; none: all of them")
-    given = config.getoption("--matrix")
+    given = config.getoption("--sweep-matrix")
     directory = Path(given or config.rootpath / "matrix")
     if not given and not (directory / "defaults.toml").exists():
         return
@@ -105,18 +98,18 @@ def _sweep(config: pytest.Config, matrix: Matrix) -> Sweep:
 
 def _bare_sweep(config: pytest.Config, matrix: Matrix) -> Sweep:
     """Return the cells of a plain pytest run: every mesh, one dtype, one scale."""
-    tier = config.getoption("--tier", None)
+    tier = config.getoption("--sweep-tier", None)
     chosen = selection.Selection(
         tier=tier or matrix.defaults.tier,
         environment=matrix.defaults.environment,
         machine=matrix.defaults.machine,
-        meshes=tuple(_named(config, "--mesh") or (() if tier else matrix.meshes)),
-        dtypes=tuple(_named(config, "--dtype") or (() if tier else [matrix.defaults.dtype])),
-        scales=tuple(_named(config, "--scale") or (() if tier else [matrix.defaults.scale])),
+        meshes=tuple(_named(config, "--sweep-mesh") or (() if tier else matrix.meshes)),
+        dtypes=tuple(_named(config, "--sweep-dtype") or (() if tier else [matrix.defaults.dtype])),
+        scales=tuple(_named(config, "--sweep-scale") or (() if tier else [matrix.defaults.scale])),
     )
     cells = selection.expand(matrix, chosen).cells
     default_mesh = [cell for cell in cells if cell.mesh == matrix.defaults.mesh]
-    narrowed = _named(config, "--mesh") or tier
+    narrowed = _named(config, "--sweep-mesh") or tier
     return Sweep(
         matrix=matrix,
         cells=cells,
@@ -179,7 +172,7 @@ def matrix(request: pytest.FixtureRequest) -> Matrix:
     """Return the declared matrix."""
     sweep = request.config.stash.get(SWEEP, None)
     if sweep is None:
-        pytest.fail(f"no matrix in {request.config.rootpath}; add matrix/ or use --matrix", pytrace=False)
+        pytest.fail(f"no matrix in {request.config.rootpath}; add matrix/ or use --sweep-matrix", pytrace=False)
     return sweep.matrix
 
 
@@ -187,7 +180,7 @@ def matrix(request: pytest.FixtureRequest) -> Matrix:
 def cell(request: pytest.FixtureRequest) -> Cell:
     """Return the cell that this test runs in."""
     if not hasattr(request, "param"):
-        pytest.fail(f"no matrix in {request.config.rootpath}; add matrix/ or use --matrix", pytrace=False)
+        pytest.fail(f"no matrix in {request.config.rootpath}; add matrix/ or use --sweep-matrix", pytrace=False)
     found = request.param
     assert isinstance(found, Cell)
     return found

@@ -12,6 +12,7 @@ import pytest
 
 from meshsweep.ledger import BAD, short_name
 from meshsweep.outcome import Phases
+from meshsweep.words import count
 
 __all__ = ["Progress"]
 
@@ -50,7 +51,7 @@ class Progress:
         """Take in the planned tests and their cells."""
         self._cells = cells
         self._left = Counter(cells.values())
-        self._line(f"meshsweep: {_plural(len(cells), 'test')} in {_plural(len(self._left), 'cell')}")
+        self._line(f"meshsweep: {count(len(cells), 'test')} in {count(len(self._left), 'cell')}")
 
     def started(self, test: str, worker: str) -> None:
         """Note what a worker is doing."""
@@ -125,7 +126,3 @@ def _category(report: pytest.TestReport) -> str:
 
 def _words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -67,7 +67,7 @@ def pytest_command(rundir: RunDir, wave: Wave, *, root: Path, matrix: Path, suit
         # Below a folder with a pytest configuration of its own, testpaths would count for nothing.
         f"--rootdir={root}",
         *("-o", "testpaths=" + " ".join(suite)),
-        f"--matrix={matrix}",
+        f"--sweep-matrix={matrix}",
         f"--meshsweep-run={rundir.path}",
         f"--meshsweep-wave={wave.name}",
     ]

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from meshsweep.ledger import BAD, Ledger, Result, Row, rows, short_name
+from meshsweep.words import count
 
 __all__ = [
     "COLUMNS",
@@ -86,7 +87,7 @@ def totals(ledger: Ledger) -> str:
     busy = sum(result.duration_s for result in ledger.results)
     return (
         f"{len(ledger.results)} planned: {said or 'nothing ran'}; {ledger.wall_s:.1f} s, "
-        f"{busy:.1f} s of tests, {ledger.mesh_opens} meshes opened in {ledger.mesh_open_s:.2f} s"
+        f"{busy:.1f} s of tests, {count(ledger.mesh_opens, 'mesh', 'meshes')} opened in {ledger.mesh_open_s:.2f} s"
     )
 
 

@@ -20,9 +20,7 @@ from ttemu.ccl import (
     all_reduce,
     mesh_partition,
     reduce_scatter,
-    set_accumulation,
 )
-from ttemu.cluster import is_blackhole, is_wormhole_b0
 from ttemu.configs import (
     LayerNormDefaultProgramConfig,
     LayerNormShardedMultiCoreProgramConfig,
@@ -61,11 +59,14 @@ from ttemu.cores import (
     num_cores_to_corerangeset,
 )
 from ttemu.device import Device
+from ttemu.dispatch import (
+    all_to_all_combine,
+    all_to_all_dispatch,
+)
 from ttemu.dtypes import (
     DataType,
     Layout,
     StorageType,
-    bfloat2_b,
     bfloat4_b,
     bfloat8_b,
     bfloat16,
@@ -85,6 +86,7 @@ from ttemu.fabric import (
     FabricReliabilityMode,
     FabricTensixConfig,
     FabricUDMMode,
+    get_fabric_config,
     set_fabric_config,
 )
 from ttemu.machine import (
@@ -142,9 +144,6 @@ from ttemu.mesh import (
     open_mesh_device,
     synchronize_device,
     using_distributed_env,
-)
-from ttemu.moe import (
-    moe_routing_remap,
 )
 from ttemu.names import missing
 from ttemu.ops.create import (
@@ -278,6 +277,9 @@ from ttemu.ops.unary import (
     swish,
     tanh,
 )
+from ttemu.routing import (
+    moe_routing_remap,
+)
 from ttemu.semaphore import (
     GlobalSemaphore,
     create_global_semaphore,
@@ -289,6 +291,12 @@ from ttemu.shapes import (
     MeshCoordinateRange,
     MeshShape,
     Shape,
+)
+from ttemu.subdevice import (
+    DispatchAlgorithm,
+    SubDevice,
+    SubDeviceId,
+    SubDeviceManagerId,
 )
 from ttemu.tensor import (
     Tensor,
@@ -314,6 +322,7 @@ __all__ = [
     "CoreRangeSet",
     "DataType",
     "Device",
+    "DispatchAlgorithm",
     "DispatchCoreAxis",
     "DispatchCoreConfig",
     "DispatchCoreType",
@@ -357,6 +366,9 @@ __all__ = [
     "SoftmaxDefaultProgramConfig",
     "SoftmaxShardedMultiCoreProgramConfig",
     "StorageType",
+    "SubDevice",
+    "SubDeviceId",
+    "SubDeviceManagerId",
     "SystemMeshDescriptor",
     "Tensor",
     "TensorMemoryLayout",
@@ -372,11 +384,12 @@ __all__ = [
     "add_",
     "all_gather",
     "all_reduce",
+    "all_to_all_combine",
+    "all_to_all_dispatch",
     "allocate_tensor_on_device",
     "arange",
     "argmax",
     "as_tensor",
-    "bfloat2_b",
     "bfloat4_b",
     "bfloat8_b",
     "bfloat16",
@@ -424,6 +437,7 @@ __all__ = [
     "get_arch_name",
     "get_device_ids",
     "get_device_tensors",
+    "get_fabric_config",
     "get_global_semaphore_address",
     "get_num_devices",
     "get_num_pcie_devices",
@@ -434,9 +448,7 @@ __all__ = [
     "install",
     "int32",
     "interleaved_to_sharded",
-    "is_blackhole",
     "is_tensor_storage_on_device",
-    "is_wormhole_b0",
     "isfinite",
     "isinf",
     "isnan",
@@ -491,7 +503,6 @@ __all__ = [
     "rsqrt",
     "rsub",
     "scatter",
-    "set_accumulation",
     "set_fabric_config",
     "shard_tensor_to_mesh_mapper",
     "sharded_to_interleaved",

@@ -44,10 +44,9 @@ def _attend(
     bias: torch.Tensor | None,
     how: Scores,
 ) -> torch.Tensor:
-    logits = multiply_matrices(q, k.transpose(-1, -2))
+    logits = multiply_matrices(q, k.transpose(-1, -2)) * how.scale
     if bias is not None:
         logits = logits + bias
-    logits = logits * how.scale
     if hidden is not None:
         logits = logits.masked_fill(hidden, float("-inf"))
     return multiply_matrices(_weights(logits, how), v)

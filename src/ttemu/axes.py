@@ -7,15 +7,27 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["MESH_DIMS", "copies", "join", "split", "spread"]
+__all__ = ["MESH_DIMS", "copies", "cut", "join", "mesh_of", "split", "spread"]
 
 MESH_DIMS = 2
+
+
+def cut(data: torch.Tensor, at: int, sizes: tuple[int, ...]) -> torch.Tensor:
+    """Cut dim ``at`` of the data into several; one size may be -1."""
+    at %= data.dim()
+    return data.reshape(*data.shape[:at], *sizes, *data.shape[at + 1 :])
+
+
+def mesh_of(*datas: torch.Tensor) -> tuple[int, int]:
+    """Return the mesh dims that several operands broadcast to."""
+    rows, cols = (max(data.shape[axis] for data in datas) for axis in range(MESH_DIMS))
+    return rows, cols
 
 
 def split(data: torch.Tensor, axis: int, dim: int, parts: int) -> torch.Tensor:
     """Cut tensor dim ``dim`` into ``parts`` and lay them along mesh axis ``axis``, which must have size 1."""
     at = dim + MESH_DIMS
-    return data.unflatten(at, (parts, data.shape[at] // parts)).movedim(at, axis).squeeze(axis + 1)
+    return cut(data, at, (parts, data.shape[at] // parts)).movedim(at, axis).squeeze(axis + 1)
 
 
 def join(data: torch.Tensor, axis: int, dim: int) -> torch.Tensor:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from ttemu.axes import MESH_DIMS
-from ttemu.dtypes import DataType, is_floating
+from ttemu.axes import MESH_DIMS, mesh_of
+from ttemu.dtypes import DataType, Layout, is_floating
 from ttemu.formats import load, store
 from ttemu.frame import alias, check_same_device, read, stored
 from ttemu.tensor import Tensor
@@ -18,7 +18,7 @@ __all__ = ["fill_cache", "paged_fill_cache", "paged_update_cache", "update_cache
 def _writable(op: str, cache: Tensor, mesh: Sequence[int]) -> torch.Tensor:
     """Return the cache's own memory, with at least the mesh dims of what will be written."""
     data = stored(op, cache)
-    full = torch.broadcast_shapes(tuple(mesh), data.shape[:MESH_DIMS])
+    full = (max(mesh[0], data.shape[0]), max(mesh[1], data.shape[1]))
     if cache.buffer.borrowed or full != data.shape[:MESH_DIMS]:
         data = data.expand(*full, *data.shape[MESH_DIMS:]).clone(memory_format=torch.contiguous_format)
         cache.buffer.data = data
@@ -29,14 +29,14 @@ def _writable(op: str, cache: Tensor, mesh: Sequence[int]) -> torch.Tensor:
 def _put(data: torch.Tensor, places: tuple[torch.Tensor, ...], values: torch.Tensor, kept: torch.Tensor) -> None:
     """Write values [r, c, B, K, D] to data[r, c, first, :, second] where ``kept`` [r, c, B]."""
     first, second = places
-    mesh = torch.broadcast_shapes(kept.shape[:MESH_DIMS], values.shape[:MESH_DIMS], data.shape[:MESH_DIMS])
+    mesh = mesh_of(kept, values, data)
     whole = (*mesh, kept.shape[-1])
     row = torch.arange(mesh[0]).view(-1, 1, 1).expand(whole)
     col = torch.arange(mesh[1]).view(1, -1, 1).expand(whole)
     kept = kept.expand(whole)
     values = values.expand(*whole, *values.shape[3:])
     chosen = (row[kept], col[kept], first.expand(whole)[kept])
-    data[(*chosen, slice(None), second.expand(whole)[kept])] = values[kept]
+    data[chosen[0], chosen[1], chosen[2], :, second.expand(whole)[kept]] = values[kept]
 
 
 def paged_update_cache(
@@ -65,14 +65,15 @@ def paged_update_cache(
     kept = index >= 0
     heads = cache_tensor.extents[1]
     rounded = store(values[..., :heads, :], cache_tensor.dtype)
+    _check_page_table(op, page_table)
     users = torch.arange(index.shape[-1]).view(1, 1, -1)
     if page_table is None:
         _check_batch(op, cache_tensor, input_tensor)
         places = (users, _inside(op, index, cache_tensor.extents[2]))
-        mesh = torch.broadcast_shapes(values.shape[:MESH_DIMS], index.shape[:MESH_DIMS])
+        mesh = mesh_of(values, index)
     else:
         places = _page_places(op, read(op, page_table), index, cache_tensor)
-        mesh = torch.broadcast_shapes(values.shape[:MESH_DIMS], places[0].shape[:MESH_DIMS])
+        mesh = mesh_of(values, places[0])
     _put(_writable(op, cache_tensor, mesh), places, rounded, kept)
     return alias(cache_tensor)
 
@@ -82,10 +83,15 @@ def _check_update(op: str, cache: Tensor, values: Tensor, index: Tensor | None) 
         raise RuntimeError(f"ttnn.{op}: Expect input_tensor to be sharded, got {values}")
     if values.dtype not in {DataType.BFLOAT16, DataType.FLOAT32}:
         raise RuntimeError(f"ttnn.{op}: input must be BFLOAT16 or FLOAT32, got {values.dtype.name}")
-    if index is not None and index.dtype is not DataType.INT32:
-        raise RuntimeError(f"ttnn.{op}: update_idxs_tensor must be INT32, got {index.dtype.name}")
+    if index is not None and (index.dtype is not DataType.INT32 or index.layout is not Layout.ROW_MAJOR):
+        raise RuntimeError(f"ttnn.{op}: update_idxs_tensor must be INT32 in ROW_MAJOR layout, got {index}")
     if cache.extents[-1] != values.extents[-1] or values.extents[2] < cache.extents[1]:
         raise RuntimeError(f"ttnn.{op}: input {values.shape} does not fit the heads and width of cache {cache.shape}")
+
+
+def _check_page_table(op: str, table: Tensor | None) -> None:
+    if table is not None and table.dtype is not DataType.INT32:
+        raise RuntimeError(f"ttnn.{op}: page table must be INT32, got {table.dtype.name}")
 
 
 def _check_batch(op: str, cache: Tensor, values: Tensor) -> None:
@@ -119,7 +125,7 @@ def _page_places(op: str, table: torch.Tensor, index: torch.Tensor, cache: Tenso
     """Return block and position in it of each user's index."""
     size = cache.extents[2]
     _inside(op, index, size * table.shape[-1])
-    mesh = torch.broadcast_shapes(table.shape[:MESH_DIMS], index.shape[:MESH_DIMS])
+    mesh = mesh_of(table, index)
     slot = (index.clamp(min=0) // size).expand(*mesh, -1)
     block = table.expand(*mesh, *table.shape[MESH_DIMS:]).long().gather(-1, slot.unsqueeze(-1)).squeeze(-1)
     return block, index % size
@@ -141,6 +147,8 @@ def fill_cache(cache_tensor: Tensor, input_tensor: Tensor, batch_idx: int) -> Te
 
 def _check_fill(op: str, cache: Tensor, values: Tensor) -> None:
     check_same_device(op, cache, values)
+    if values.extents[0] != 1:
+        raise RuntimeError(f"ttnn.{op}: Input tensor batch size must be 1 but got {values.extents[0]}")
     if cache.dtype is not values.dtype or not is_floating(cache.dtype):
         raise RuntimeError(f"ttnn.{op}: input dtype {values.dtype.name} must equal cache dtype {cache.dtype.name}")
     if (values.extents[1], values.extents[3]) != (cache.extents[1], cache.extents[3]):
@@ -152,32 +160,43 @@ def paged_fill_cache(cache_tensor: Tensor, input_tensor: Tensor, page_table: Ten
     op = "experimental.paged_fill_cache"
     data = stored(op, input_tensor)
     _check_fill(op, cache_tensor, input_tensor)
-    if page_table.dtype is not DataType.INT32:
-        raise RuntimeError(f"ttnn.{op}: page table must be INT32, got {page_table.dtype.name}")
+    _check_page_table(op, page_table)
+    if not 0 <= batch_idx < page_table.extents[0]:
+        raise RuntimeError(
+            f"ttnn.{op}: batch_idx {batch_idx} must be within the page_table batch size {page_table.extents[0]}"
+        )
     table = read(op, page_table)[:, :, batch_idx]
     size, length = cache_tensor.extents[2], input_tensor.extents[2]
     if length > size * table.shape[-1]:
         raise RuntimeError(f"ttnn.{op}: {length} positions do not fit {table.shape[-1]} blocks of {size}")
     position = torch.arange(length)
     block, offset = table[..., position // size].long(), (position % size).view(1, 1, -1)
-    mesh = torch.broadcast_shapes(data.shape[:MESH_DIMS], table.shape[:MESH_DIMS])
+    mesh = mesh_of(data, table)
     values = data[:, :, 0].transpose(2, 3)
     _put(_writable(op, cache_tensor, mesh), (block, offset), values, block >= 0)
     return alias(cache_tensor)
 
 
-def update_cache(cache_tensor: Tensor, input_tensor: Tensor, update_idx: int, *, batch_offset: int = 0) -> Tensor:
+def update_cache(
+    cache: Tensor,
+    input: Tensor,  # noqa: A002 - ttnn's own name
+    update_idx: int,
+    *,
+    batch_offset: int = 0,
+    compute_kernel_config: object = None,
+) -> Tensor:
     """Write [1, K, B, D] at one position of every user of a cache [B, K, S, D]."""
+    del compute_kernel_config
     op = "update_cache"
     if batch_offset:
         raise NotImplementedError(f"ttnn.{op} with batch_offset is not emulated")
-    values = load(stored(op, input_tensor))
-    check_same_device(op, cache_tensor, input_tensor)
-    users = cache_tensor.extents[0]
-    if input_tensor.extents[1] != cache_tensor.extents[1] or input_tensor.extents[2] < users:
-        raise RuntimeError(f"ttnn.{op}: input {input_tensor.shape} does not fit cache {cache_tensor.shape}")
-    if not 0 <= update_idx < cache_tensor.extents[2]:
-        raise RuntimeError(f"ttnn.{op}: update_idx {update_idx} lies outside a cache of {cache_tensor.extents[2]}")
-    rounded = store(values[:, :, 0, :, :users].transpose(2, 3), cache_tensor.dtype)
-    _writable(op, cache_tensor, values.shape[:MESH_DIMS])[:, :, :, :, update_idx] = rounded
-    return alias(cache_tensor)
+    values = load(stored(op, input))
+    check_same_device(op, cache, input)
+    users = cache.extents[0]
+    if input.extents[1] != cache.extents[1] or input.extents[2] < users:
+        raise RuntimeError(f"ttnn.{op}: input {input.shape} does not fit cache {cache.shape}")
+    if not 0 <= update_idx < cache.extents[2]:
+        raise RuntimeError(f"ttnn.{op}: update_idx {update_idx} lies outside a cache of {cache.extents[2]}")
+    rounded = store(values[:, :, 0, :, :users].transpose(2, 3), cache.dtype)
+    _writable(op, cache, values.shape[:MESH_DIMS])[:, :, :, :, update_idx] = rounded
+    return alias(cache)

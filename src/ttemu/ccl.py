@@ -5,18 +5,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 
 import torch
 
-from ttemu.axes import MESH_DIMS, copies, join, split
+from ttemu.axes import MESH_DIMS, copies, cut, join, split
 from ttemu.configs import Topology
-from ttemu.dtypes import DataType
+from ttemu.dtypes import DataType, Layout
 from ttemu.fabric import FabricConfig
 from ttemu.formats import load, store
 from ttemu.frame import overwrite, read, stored, view, write
-from ttemu.memory import MemoryConfig
+from ttemu.memory import TILE_SIZE, MemoryConfig
 from ttemu.mesh import MeshDevice
 from ttemu.ops.rearrange import dim_in
 from ttemu.tensor import Tensor
@@ -56,9 +57,9 @@ def sum_axis(values: torch.Tensor, axis: int, count: int, dtype: DataType) -> to
 
 
 def _sum_hops(values: torch.Tensor, axis: int, dtype: DataType) -> torch.Tensor:
-    total, *rest = values.split(1, dim=axis)
-    for shard in rest:
-        total = load(store(total + shard, dtype))
+    total = values.narrow(axis, 0, 1)
+    for device in range(1, values.shape[axis]):
+        total = load(store(total + values.narrow(axis, device, 1), dtype))
     return total
 
 
@@ -77,7 +78,7 @@ def own_part(data: torch.Tensor, axis: int, dim: int, count: int) -> torch.Tenso
     if data.shape[axis] == 1:
         return split(data, axis, dim, count)
     at = dim + MESH_DIMS
-    parts = data.unflatten(at, (count, data.shape[at] // count))
+    parts = cut(data, at, (count, data.shape[at] // count))
     return parts.diagonal(dim1=axis, dim2=at).movedim(-1, axis)
 
 
@@ -88,10 +89,9 @@ def _mesh_of(op: str, tensor: Tensor) -> MeshDevice:
             f"ttnn.{op}: input tensor must be on device, got a host tensor (the real library crashes here)"
         )
     stored(op, tensor)
-    mesh = tensor.mesh
-    if mesh is None or tensor.span != mesh.span:
-        raise RuntimeError(f"ttnn.{op}: tensor covers {tensor.span} devices only, a collective needs all of {mesh}")
-    return mesh
+    if tensor.mesh is None:
+        raise AssertionError("stored() refuses host tensors")
+    return tensor.mesh
 
 
 def _check_fabric(op: str, mesh: MeshDevice) -> None:
@@ -132,7 +132,15 @@ def run_all_gather(
     for axis in reversed(axes):
         data = gather_axis(data, axis, at, mesh.span[axis])
     torn = at == len(tensor.extents) - 1
+    if torn:
+        _check_width(op, tensor, tensor.extents[-1])
     return view(op, data, tensor, requantise=torn, memory_config=memory_config)
+
+
+def _check_width(op: str, tensor: Tensor, width: int) -> None:
+    """Refuse a bfloat4_b shard that ends inside a tile: it would have to be untilised."""
+    if tensor.dtype is DataType.BFLOAT4_B and width % TILE_SIZE:
+        raise RuntimeError(f"ttnn.{op}: BFLOAT4_B shards must be a multiple of {TILE_SIZE} wide, got {width}")
 
 
 def run_reduce_scatter(
@@ -143,6 +151,8 @@ def run_reduce_scatter(
     axes = _axes(op, mesh, cluster_axis, flattens=True)
     at = dim_in(op, dim, len(tensor.extents))
     _check_divides(op, tensor, at, mesh, axes)
+    if at == len(tensor.extents) - 1:
+        _check_width(op, tensor, tensor.extents[at] // math.prod(mesh.span[axis] for axis in axes))
     values = read(op, tensor)
     for axis in axes:
         values = sum_axis(values, axis, mesh.span[axis], tensor.dtype)
@@ -152,9 +162,7 @@ def run_reduce_scatter(
 
 
 def _check_divides(op: str, tensor: Tensor, at: int, mesh: MeshDevice, axes: list[int]) -> None:
-    count = 1
-    for axis in axes:
-        count *= mesh.span[axis]
+    count = math.prod(mesh.span[axis] for axis in axes)
     if tensor.extents[at] % count:
         raise RuntimeError(f"ttnn.{op}: dim {at} of size {tensor.extents[at]} must be divisible by {count} devices")
 
@@ -169,9 +177,12 @@ def all_gather(
     output_tensor: Tensor | None = None,
     num_links: int | None = None,
     topology: Topology | None = None,
+    chunks_per_sync: int | None = None,
+    num_workers_per_link: int | None = None,
+    num_buffers_per_channel: int | None = None,
 ) -> Tensor:
     """Return the shards along ``cluster_axis`` concatenated along ``dim``, on every device."""
-    del subdevice_id, num_links, topology
+    del subdevice_id, num_links, topology, chunks_per_sync, num_workers_per_link, num_buffers_per_channel
     result = run_all_gather("all_gather", input_tensor, dim, cluster_axis, memory_config)
     return result if output_tensor is None else overwrite("all_gather", read("all_gather", result), output_tensor)
 
@@ -187,10 +198,14 @@ def reduce_scatter(
     output_tensor: Tensor | None = None,
     num_links: int | None = None,
     topology: Topology | None = None,
+    chunks_per_sync: int | None = None,
+    num_workers_per_link: int | None = None,
+    num_buffers_per_channel: int | None = None,
     compute_kernel_config: object = None,
 ) -> Tensor:
     """Return the sum over ``cluster_axis``, device i keeping the i-th part of ``dim``."""
     del subdevice_id, intermediate_memory_config, num_links, topology, compute_kernel_config
+    del chunks_per_sync, num_workers_per_link, num_buffers_per_channel
     result = run_reduce_scatter("reduce_scatter", input_tensor, dim, cluster_axis, memory_config)
     if output_tensor is None:
         return result
@@ -210,9 +225,30 @@ def all_reduce(
     del subdevice_id, num_links, topology
     mesh = _mesh_of("all_reduce", input_tensor)
     values = read("all_reduce", input_tensor)
-    for axis in _axes("all_reduce", mesh, cluster_axis, flattens=True):
+    axes = _axes("all_reduce", mesh, cluster_axis, flattens=True)
+    _check_summed(input_tensor, math.prod(mesh.span[axis] for axis in axes))
+    for axis in axes:
         values = sum_axis(values, axis, mesh.span[axis], input_tensor.dtype)
     return write("all_reduce", values, input_tensor, memory_config=memory_config)
+
+
+def _check_summed(tensor: Tensor, count: int) -> None:
+    """Refuse what ttnn's way of summing whole shards cannot add."""
+    scattered = bool(tensor.extents) and tensor.extents[-1] % (TILE_SIZE * count) == 0
+    if not scattered and tensor.dtype in {DataType.BFLOAT4_B, DataType.UINT16, DataType.UINT32}:
+        raise RuntimeError(
+            f"ttnn.all_reduce: moreh_sum input only supports specific data types, got {tensor.dtype.name}"
+        )
+
+
+def _check_begins(op: str, tensor: Tensor, at: int, count: int) -> None:
+    """Refuse to cut a tile: in TILE layout each part of the last two dims must begin on one."""
+    inner = at >= len(tensor.extents) - 2
+    if tensor.layout is Layout.TILE and inner and tensor.extents[at] // count % TILE_SIZE:
+        raise RuntimeError(
+            f"ttnn.{op}: Can only slice tilized tensor with begin index aligned to tiles, dim {at} of size "
+            f"{tensor.extents[at]} gives parts of {tensor.extents[at] // count}"
+        )
 
 
 def mesh_partition(
@@ -228,6 +264,7 @@ def mesh_partition(
     at = dim_in(op, dim, len(input_tensor.extents))
     axes = [axis for axis in range(MESH_DIMS) if mesh.span[axis] > 1] if cluster_axis is None else [cluster_axis]
     _check_divides(op, input_tensor, at, mesh, axes)
+    _check_begins(op, input_tensor, at, math.prod(mesh.span[axis] for axis in axes))
     data = stored(op, input_tensor)
     for axis in axes:
         data = own_part(data, axis, at, mesh.span[axis])

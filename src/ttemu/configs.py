@@ -47,8 +47,8 @@ class MathFidelity(Enum):
 class Topology(Enum):
     """The links that a collective uses."""
 
-    Ring = 1
-    Linear = 2
+    Linear = 1
+    Ring = 2
     Mesh = 3
     Torus = 4
 

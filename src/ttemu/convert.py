@@ -44,6 +44,8 @@ def from_torch(
 ) -> Tensor:
     """Return ``tensor`` as a host tensor, or on ``device``; without a mapper every device gets all of it."""
     del cq_id
+    if tensor is None:
+        return None  # ttnn hands None through; the annotation spares others a check
     if not isinstance(tensor, torch.Tensor):
         raise TypeError(f"ttnn.from_torch: incompatible function arguments, got {type(tensor).__name__}")
     if dtype is None:
@@ -97,10 +99,10 @@ def _place(host: Tensor, device: MeshDevice | None, memory_config: MemoryConfig 
 
 
 def to_device(
-    tensor: Tensor, device: MeshDevice, *, memory_config: MemoryConfig | None = None, cq_id: int | None = None
+    tensor: Tensor, device: MeshDevice, memory_config: MemoryConfig | None = None, *, queue_id: int | None = None
 ) -> Tensor:
     """Return a host tensor on ``device``; one shard goes to every device."""
-    del cq_id
+    del queue_id
     device.check_open("ttnn.to_device")
     if tensor.mesh is not None:
         return Tensor(tensor.buffer, tensor.dtype, tensor.layout, tensor.memory_config(), tensor.mesh, tensor.span)
@@ -116,9 +118,9 @@ def to_device(
     return Tensor(Buffer(data, borrowed=True), tensor.dtype, tensor.layout, config, device, span)
 
 
-def from_device(tensor: Tensor, *, blocking: bool = True, cq_id: int | None = None) -> Tensor:
+def from_device(tensor: Tensor, blocking: bool = True, *, queue_id: int | None = None) -> Tensor:
     """Return a host copy of a device tensor."""
-    del blocking, cq_id
+    del blocking, queue_id
     data = tensor.data("ttnn.from_device")
     return Tensor(Buffer(data.clone()), tensor.dtype, tensor.layout, tensor.memory_config(), None, tensor.span)
 
@@ -156,7 +158,7 @@ def get_device_tensors(tensor: Tensor) -> list[Tensor]:
     tensor.buffer.borrowed = True
     return [
         Tensor(
-            Buffer(data[row : row + 1, col : col + 1], borrowed=True),
+            Buffer(data[row : row + 1, col : col + 1], borrowed=True, whole=tensor.buffer),
             tensor.dtype,
             tensor.layout,
             tensor.memory_config(),
@@ -172,7 +174,7 @@ def as_tensor(
     tensor: torch.Tensor | None,
     dtype: DataType | None = None,
     *,
-    layout: Layout | None = None,
+    layout: Layout | None = Layout.ROW_MAJOR,
     device: MeshDevice | None = None,
     memory_config: MemoryConfig | None = None,
     cache_file_name: str | Path | None = None,
@@ -180,25 +182,18 @@ def as_tensor(
 ) -> Tensor:
     """Return ``from_torch`` of a tensor, or what ``cache_file_name`` remembers of an earlier call."""
     if device is not None and memory_config is None:
-        raise RuntimeError("ttnn.as_tensor: memory_config must be specified when device is given")
-    if cache_file_name is None:
-        return _place(_convert(tensor, dtype, layout, mesh_mapper), device, memory_config)
-    path = cache_path(cache_file_name, dtype, layout)
-    if path.exists():
+        raise RuntimeError("ttnn.as_tensor: memory_config must be specified when device is specified")
+    path = None if cache_file_name is None else cache_path(cache_file_name, dtype, layout)
+    if path is not None and path.exists():
         # A hit ignores ``tensor``, stale or not, as in ttnn.
         return _place(load_tensor(path), device, memory_config)
-    host = _convert(tensor, dtype, layout, mesh_mapper)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dump_tensor(path, host)
-    return _place(host, device, memory_config)
-
-
-def _convert(
-    tensor: torch.Tensor | None, dtype: DataType | None, layout: Layout | None, mapper: TensorToMesh | None
-) -> Tensor:
     if tensor is None:
-        raise RuntimeError("ttnn.as_tensor: tensor is None and no cache file remembers it")
-    return from_torch(tensor, dtype, layout=layout, mesh_mapper=mapper)
+        return None  # type: ignore[return-value]  # as in from_torch
+    host = from_torch(tensor, dtype, layout=layout, mesh_mapper=mesh_mapper)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dump_tensor(path, host)
+    return _place(host, device, memory_config)
 
 
 def cache_path(name: str | Path, dtype: DataType | None, layout: Layout | None) -> Path:

@@ -20,6 +20,9 @@ class CoreCoord:
     x: int
     y: int
 
+    def __repr__(self) -> str:
+        return f"{self.x}-{self.y}"
+
 
 @dataclass(frozen=True, slots=True)
 class CoreRange:
@@ -30,7 +33,10 @@ class CoreRange:
 
     def __post_init__(self) -> None:
         if self.start.x > self.end.x or self.start.y > self.end.y:
-            raise RuntimeError(f"Invalid core range: start {self.start} lies beyond end {self.end}")
+            raise RuntimeError(f"Invalid core range for start_coord: {self.start}, end_coord: {self.end}")
+
+    def __repr__(self) -> str:
+        return f"[{self.start} - {self.end}]"
 
     def size(self) -> int:
         """Return the number of cores."""
@@ -83,6 +89,9 @@ class CoreGrid:
 
     y: int
     x: int
+
+    def __repr__(self) -> str:
+        return f"ttnn.CoreGrid(x={self.x}, y={self.y})"
 
     @property
     def num_cores(self) -> int:

@@ -7,7 +7,6 @@ from enum import Enum
 import torch
 
 __all__ = [
-    "BFLOAT2_B",
     "DataType",
     "Layout",
     "StorageType",
@@ -26,7 +25,17 @@ __all__ = [
 ]
 
 
-class DataType(Enum):
+class _PlainEnum(Enum):
+    """An enum that prints as ttnn's do: ``DataType.BFLOAT16``."""
+
+    # Enum's own hash goes through the member's name; dtypes are looked up several times per op.
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class DataType(_PlainEnum):
     """A number format of ttnn."""
 
     BFLOAT16 = 0
@@ -37,23 +46,19 @@ class DataType(Enum):
     UINT8 = 5
     UINT16 = 6
     INT32 = 7
-    BFLOAT2_B = 8
-    FP8_E4M3 = 9
-
-    # Enum's own hash goes through the member's name; dtypes are looked up several times per op.
-    __hash__ = object.__hash__
+    FP8_E4M3 = 8
+    # ttnn's host code packs it, ttnn has no name for it: not public here either.
+    BFLOAT2_B = 11
 
 
-class Layout(Enum):
+class Layout(_PlainEnum):
     """The order of a tensor's elements in memory."""
 
     ROW_MAJOR = 0
     TILE = 1
 
-    __hash__ = object.__hash__
 
-
-class StorageType(Enum):
+class StorageType(_PlainEnum):
     """Where a tensor lives."""
 
     HOST = 0
@@ -64,7 +69,7 @@ bfloat16 = DataType.BFLOAT16
 float32 = DataType.FLOAT32
 bfloat8_b = DataType.BFLOAT8_B
 bfloat4_b = DataType.BFLOAT4_B
-bfloat2_b = BFLOAT2_B = DataType.BFLOAT2_B
+bfloat2_b = DataType.BFLOAT2_B
 fp8_e4m3 = DataType.FP8_E4M3
 uint8 = DataType.UINT8
 uint16 = DataType.UINT16
@@ -75,6 +80,8 @@ BLOCK_FLOATS = frozenset({bfloat8_b, bfloat4_b, bfloat2_b})
 FLOATS = frozenset({bfloat16, float32, fp8_e4m3}) | BLOCK_FLOATS
 # Inclusive range of each integer format.
 INTEGERS = {uint8: (0, 2**8 - 1), uint16: (0, 2**16 - 1), uint32: (0, 2**32 - 1), int32: (-(2**31), 2**31 - 1)}
+
+ELEMENT_BYTES = {bfloat16: 2, float32: 4, fp8_e4m3: 1, uint8: 1, uint16: 2, uint32: 4, int32: 4}
 
 # What to_torch returns.
 TORCH_DTYPES = {

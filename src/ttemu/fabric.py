@@ -37,10 +37,8 @@ class FabricReliabilityMode(Enum):
     """What to do about links that are down."""
 
     STRICT_INIT = 0
-    STRICT_SYSTEM_HEALTH_SETUP_MODE = 0  # noqa: PIE796 - two names in ttnn
     RELAXED_INIT = 1
-    RELAXED_SYSTEM_HEALTH_SETUP_MODE = 1  # noqa: PIE796 - two names in ttnn
-    DYNAMIC_RECONFIGURATION_SETUP_MODE = 2
+    DYNAMIC_RECONFIG = 2
 
 
 class FabricTensixConfig(Enum):
@@ -48,7 +46,6 @@ class FabricTensixConfig(Enum):
 
     DISABLED = 0
     MUX = 1
-    UDM = 2
 
 
 class FabricUDMMode(Enum):
@@ -61,10 +58,10 @@ class FabricUDMMode(Enum):
 class FabricManagerMode(Enum):
     """Who starts and ends the fabric."""
 
-    DEFAULT = 0
+    ENABLED = 0
     INIT_FABRIC = 1
     TERMINATE_FABRIC = 2
-    ENABLED = 3
+    DEFAULT = 3
 
 
 class DispatchCoreType(Enum):
@@ -103,13 +100,13 @@ def set_fabric_config(
     num_planes: int | None = None,
     fabric_tensix_config: FabricTensixConfig = FabricTensixConfig.DISABLED,
     fabric_udm_mode: FabricUDMMode = FabricUDMMode.DISABLED,
-    fabric_manager: FabricManagerMode = FabricManagerMode.DEFAULT,
+    fabric_manager_mode: FabricManagerMode = FabricManagerMode.DEFAULT,
     router_config: object = None,
 ) -> None:
     """Set the fabric of meshes that are opened from now on."""
     if not isinstance(config, FabricConfig):
         raise TypeError(f"set_fabric_config: incompatible function arguments, config {config!r}")
-    del reliability_mode, num_planes, fabric_tensix_config, fabric_udm_mode, fabric_manager, router_config
+    del reliability_mode, num_planes, fabric_tensix_config, fabric_udm_mode, fabric_manager_mode, router_config
     _setting.config = config
 
 

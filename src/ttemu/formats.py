@@ -131,11 +131,11 @@ def _quantise_bits(blocks: torch.Tensor, bits: int) -> torch.Tensor:
     cut = 24 - bits
     codes = (mantissa + (1 << (cut - 1)) - 1 + ((mantissa >> cut) & 1)) >> cut
     codes = codes.clamp(max=2**bits - 1)
-    return _decode(codes, (raw < 0) & (codes != 0), shared, bits).to(torch.bfloat16)
+    return _decode(codes, (raw < 0) & (codes != 0), shared, bits)
 
 
 def _decode(codes: torch.Tensor, negative: torch.Tensor, shared: torch.Tensor, bits: int) -> torch.Tensor:
-    """Return the float32 numbers of ``codes`` under the biased exponents ``shared`` [n, 1]."""
+    """Return the torch.bfloat16 numbers of ``codes`` under the biased exponents ``shared`` [n, 1]."""
     width = torch.zeros_like(codes)
     for bit in range(bits):
         width = torch.where(codes >> bit != 0, bit + 1, width)
@@ -143,4 +143,6 @@ def _decode(codes: torch.Tensor, negative: torch.Tensor, shared: torch.Tensor, b
     # Without its leading one, shifted to the top of the 23 fraction bits.
     fraction = (codes << (24 - width)) & 0x7FFFFF
     raw = torch.where((codes == 0) | (field < 0), 0, (field << 23) | fraction)
-    return torch.where(negative & (raw != 0), raw | -(2**31), raw).to(torch.int32).view(torch.float32)
+    signed = torch.where(negative & (raw != 0), raw | -(2**31), raw)
+    # The upper half of the bits, not a conversion: torch's would change the payload of a NaN.
+    return (signed >> 16).to(torch.int16).view(torch.bfloat16)

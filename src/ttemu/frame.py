@@ -27,6 +27,11 @@ def stored(op: str, tensor: Tensor) -> torch.Tensor:
     if tensor.mesh is None:
         raise RuntimeError(f"ttnn.{op}: operands must be on device, but tensor {tensor.shape} is on host")
     tensor.mesh.has_run = True
+    if tensor.span != tensor.mesh.span:
+        raise RuntimeError(
+            f"ttnn.{op}: tensor covers {tensor.span[0]}x{tensor.span[1]} devices of {tensor.mesh}, "
+            "the real library crashes here; use it with to_torch only"
+        )
     return tensor.data(f"ttnn.{op}")
 
 

@@ -6,10 +6,10 @@ from functools import lru_cache
 
 import torch
 
-from ttemu.axes import MESH_DIMS
+from ttemu.axes import MESH_DIMS, cut
 from ttemu.cores import CoreCoord, num_cores_to_corerangeset
-from ttemu.dtypes import DataType
-from ttemu.frame import check_same_device, read, stored, view, write
+from ttemu.dtypes import DataType, Layout
+from ttemu.frame import check_same_device, need_layout, read, stored, view, write
 from ttemu.memory import TILE_SIZE, BufferType, MemoryConfig, ShardSpec, TensorMemoryLayout
 from ttemu.tensor import Tensor
 
@@ -47,29 +47,31 @@ def _head_width(op: str, tensor: Tensor, total_heads: int) -> int:
 
 
 def nlp_create_qkv_heads(
-    input_tensor: Tensor,
-    input_tensor_kv: Tensor | None = None,
+    input: Tensor,  # noqa: A002 - ttnn's own name
+    input_kv: Tensor | None = None,
     *,
     num_heads: int,
     num_kv_heads: int | None = None,
     transpose_k_heads: bool = True,
+    kv_tied: bool = False,
     memory_config: MemoryConfig | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Cut [B, 1, S, (N + 2K) * D] into q [B, N, S, D] and k, v [B, K, S, D]."""
     op = "nlp_create_qkv_heads"
-    data = stored(f"experimental.{op}", input_tensor)
-    if input_tensor_kv is not None:
+    data = stored(f"experimental.{op}", input)
+    need_layout(f"experimental.{op}", input, Layout.TILE)
+    if input_kv is not None or kv_tied:
         raise NotImplementedError(f"ttnn.experimental.{op} with a separate kv tensor is not emulated")
     kv_heads = num_heads if num_kv_heads is None else num_kv_heads
-    width = _head_width(op, input_tensor, num_heads + 2 * kv_heads)
-    heads = data.squeeze(3).unflatten(-1, (-1, width)).transpose(3, 4)
-    q, k, v = heads.split([num_heads, kv_heads, kv_heads], dim=3)
+    width = _head_width(op, input, num_heads + 2 * kv_heads)
+    heads = cut(data.squeeze(3), -1, (-1, width)).transpose(3, 4)
+    q, k, v = torch.split(heads, [num_heads, kv_heads, kv_heads], dim=3)
     if transpose_k_heads:
         k = k.transpose(-1, -2)
     return (
-        view(op, q, input_tensor, requantise=True, memory_config=memory_config),
-        view(op, k, input_tensor, requantise=True, memory_config=memory_config),
-        view(op, v, input_tensor, requantise=True, memory_config=memory_config),
+        view(op, q, input, requantise=True, memory_config=memory_config),
+        view(op, k, input, requantise=True, memory_config=memory_config),
+        view(op, v, input, requantise=True, memory_config=memory_config),
     )
 
 
@@ -84,13 +86,15 @@ def nlp_create_qkv_heads_decode(
     """Cut [1, 1, B, (N + 2K) * D] into q [1, B, N, D] and k, v [1, B, K, D], height-sharded over B cores."""
     op = "nlp_create_qkv_heads_decode"
     data = stored(f"experimental.{op}", input_tensor)
+    if input_tensor.dtype not in {DataType.BFLOAT16, DataType.FLOAT32}:
+        raise RuntimeError(f"ttnn.experimental.{op}: Unsupported data format {input_tensor.dtype.name}")
     kv_heads = num_heads if num_kv_heads is None else num_kv_heads
     width = _head_width(op, input_tensor, num_heads + 2 * kv_heads)
     batch, grid = input_tensor.extents[2], _grid(input_tensor)
     if batch > grid.x * grid.y:
         raise RuntimeError(f"ttnn.experimental.{op}: batch {batch} must not exceed the {grid.x * grid.y} cores")
     del overlap_qk_coregrid, memory_config
-    parts = data.unflatten(-1, (-1, width)).squeeze(2).split([num_heads, kv_heads, kv_heads], dim=4)
+    parts = torch.split(cut(data, -1, (-1, width)).squeeze(2), [num_heads, kv_heads, kv_heads], dim=4)
     q, k, v = (_decode_heads(op, part, input_tensor, grid) for part in parts)
     return q, k, v
 
@@ -99,13 +103,13 @@ def _decode_heads(op: str, part: torch.Tensor, like: Tensor, grid: CoreCoord) ->
     batch, heads, width = part.shape[-3:]
     shard = (-(-heads // TILE_SIZE) * TILE_SIZE, width)
     config = _sharded(TensorMemoryLayout.HEIGHT_SHARDED, shard, batch, grid)
-    kind = DataType.BFLOAT16 if like.dtype is not DataType.FLOAT32 else like.dtype
-    return view(op, part, like, requantise=True, dtype=kind, memory_config=config)
+    return view(op, part, like, memory_config=config)
 
 
 def nlp_concat_heads(input_tensor: Tensor, *, memory_config: MemoryConfig | None = None) -> Tensor:
     """Join [B, N, S, D] to [B, 1, S, N * D]."""
     data = stored("experimental.nlp_concat_heads", input_tensor)
+    need_layout("experimental.nlp_concat_heads", input_tensor, Layout.TILE)
     if len(input_tensor.extents) != FULL_RANK:
         raise RuntimeError(f"ttnn.experimental.nlp_concat_heads: input must have rank 4, got {input_tensor.shape}")
     joined = data.transpose(3, 4).flatten(-2).unsqueeze(3)
@@ -126,7 +130,9 @@ def nlp_concat_heads_decode(
         raise RuntimeError(
             f"ttnn.experimental.{op}: {num_heads} heads of {batch} users do not fit {input_tensor.shape}"
         )
-    joined = data[..., :num_heads, :].flatten(-2).unsqueeze(2)
+    # Heads beyond the logical ones lie in the padding of the tile.
+    whole = torch.nn.functional.pad(data, (0, 0, 0, max(num_heads - heads, 0)))
+    joined = whole[..., :num_heads, :].flatten(-2).unsqueeze(2)
     padded = torch.nn.functional.pad(joined, (0, 0, 0, TILE_SIZE - batch))
     config = _sharded(TensorMemoryLayout.WIDTH_SHARDED, (TILE_SIZE, width), num_heads, _grid(input_tensor))
     return view(op, padded, input_tensor, requantise=True, memory_config=config)
@@ -181,5 +187,5 @@ def _check_decode(op: str, x: Tensor, cos: Tensor, sin: Tensor, matrix: Tensor) 
 
 def _rotate(x: torch.Tensor, tile: torch.Tensor) -> torch.Tensor:
     """Return x [r, c, a, b, s, D] with every 32 columns multiplied by tile [r, c, 32, 32]."""
-    pieces = x.unflatten(-1, (-1, TILE_SIZE))
+    pieces = cut(x, -1, (-1, TILE_SIZE))
     return torch.matmul(pieces, tile[:, :, None, None, None]).flatten(-2)

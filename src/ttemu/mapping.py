@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from ttemu.axes import MESH_DIMS, join, split
+from ttemu.axes import MESH_DIMS, join, split, spread
 from ttemu.cores import divup
 from ttemu.mesh import MeshDevice
 from ttemu.shapes import MeshShape
@@ -117,27 +118,28 @@ class ShardTensor2dMesh(TensorToMesh):
         mesh_shape: MeshShape | Sequence[int],
         dims: tuple[int | None, int | None],
     ) -> None:
+        self._whole = mesh_device.span
         self._span = _span_on(mesh_device, mesh_shape, "ShardTensor2dMesh")
+        self._dims = (dims[0], dims[1])
         if len(dims) != MESH_DIMS:
             raise RuntimeError(f"ShardTensor2dMesh: expected 2 dims, one per mesh axis, got {list(dims)}")
-        self._dims = (dims[0], dims[1])
 
     def apply(self, tensor: torch.Tensor) -> tuple[torch.Tensor, Span]:
-        """Return [rows|1, cols|1, *shard]."""
-        return shard_2d(tensor, self._span, self._dims), self._span
+        """Return [rows|1, cols|1, *shard]; a shape turned against the mesh is dealt to its devices row-major."""
+        data = shard_2d(tensor, self._span, self._dims)
+        if self._span != self._whole and math.prod(self._span) == math.prod(self._whole):
+            return spread(data, self._span).reshape(*self._whole, *data.shape[MESH_DIMS:]), self._whole
+        return data, self._span
 
 
 def _span_on(mesh_device: MeshDevice, mesh_shape: MeshShape | Iterable[int], what: str) -> Span:
     rows, cols = mesh_shape
-    if rows * cols > mesh_device.get_num_devices() or (
-        what == "ShardTensor2dMesh" and not _inside(rows, cols, mesh_device)
-    ):
-        raise RuntimeError(f"{what}: mesh shape [{rows}, {cols}] does not fit into the device mesh {mesh_device.shape}")
+    if rows * cols > mesh_device.get_num_devices():
+        raise RuntimeError(
+            f"{what}: The size of the supplied mesh shape [{rows}, {cols}] does not match the device shape size "
+            f"{mesh_device.shape}"
+        )
     return rows, cols
-
-
-def _inside(rows: int, cols: int, mesh_device: MeshDevice) -> bool:
-    return rows <= mesh_device.rows and cols <= mesh_device.cols
 
 
 class MeshToTensor:
@@ -156,6 +158,11 @@ class ConcatMeshToTensor(MeshToTensor):
 
     def compose(self, data: torch.Tensor) -> torch.Tensor:
         """Return the concatenation of all shards."""
+        shards = data.shape[0] * data.shape[1]
+        if shards < self._mesh_device.get_num_devices():
+            raise RuntimeError(
+                f"ConcatMeshToTensor: tensor has {shards} shards, mesh {self._mesh_device.shape} is larger"
+            )
         flat = data.reshape(1, -1, *data.shape[MESH_DIMS:])
         return join(flat, 1, _dim_in(self._dim, data.dim() - MESH_DIMS))[0, 0]
 

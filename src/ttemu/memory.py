@@ -35,8 +35,8 @@ class BufferType(Enum):
 
     DRAM = 0
     L1 = 1
-    L1_SMALL = 2
-    TRACE = 3
+    L1_SMALL = 3
+    TRACE = 4
 
 
 class TensorMemoryLayout(Enum):
@@ -46,6 +46,7 @@ class TensorMemoryLayout(Enum):
     HEIGHT_SHARDED = 2
     WIDTH_SHARDED = 3
     BLOCK_SHARDED = 4
+    ND_SHARDED = 5
 
 
 class ShardOrientation(Enum):

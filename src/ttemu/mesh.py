@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ttemu import fabric, machine
@@ -11,6 +11,7 @@ from ttemu.cores import CoreCoord, CoreGrid
 from ttemu.fabric import DispatchCoreConfig, FabricConfig
 from ttemu.machine import Arch
 from ttemu.shapes import MeshCoordinate, MeshShape
+from ttemu.subdevice import SubDevice, SubDeviceId, SubDeviceManagerId
 
 __all__ = [
     "GetDefaultDevice",
@@ -163,6 +164,29 @@ class MeshDevice:
         """Return 0: the emulator compiles nothing."""
         return 0
 
+    def create_sub_device_manager(self, sub_devices: Sequence[SubDevice], local_l1_size: int = 0) -> SubDeviceManagerId:
+        """Accept and ignore: an emulated op uses no cores."""
+        del sub_devices, local_l1_size
+        return SubDeviceManagerId(0)
+
+    def load_sub_device_manager(self, sub_device_manager_id: SubDeviceManagerId) -> None:
+        """Accept and ignore: an emulated op uses no cores."""
+
+    def clear_loaded_sub_device_manager(self) -> None:
+        """Accept and ignore: an emulated op uses no cores."""
+
+    def remove_sub_device_manager(self, sub_device_manager_id: SubDeviceManagerId) -> None:
+        """Accept and ignore: an emulated op uses no cores."""
+
+    def set_sub_device_stall_group(self, sub_device_ids: Sequence[SubDeviceId]) -> None:
+        """Accept and ignore: an emulated op has finished when it returns."""
+
+    def reset_sub_device_stall_group(self) -> None:
+        """Accept and ignore: an emulated op has finished when it returns."""
+
+    def clear_program_cache(self) -> None:
+        """Accept and ignore: the emulator compiles nothing."""
+
     def __enter__(self) -> MeshDevice:
         return self
 
@@ -190,17 +214,16 @@ class SystemMeshDescriptor:
         return True
 
 
-def _extent(mesh_shape: object) -> tuple[int, int]:
-    if not isinstance(mesh_shape, Iterable):
-        raise TypeError(f"open_mesh_device: incompatible function arguments, mesh_shape {mesh_shape!r}")
-    extents = tuple(mesh_shape)
-    if len(extents) != MESH_DIMS or not all(isinstance(extent, int) for extent in extents):
-        raise TypeError(f"open_mesh_device: incompatible function arguments, mesh_shape {mesh_shape!r}")
-    return extents[0], extents[1]
+def _extent(mesh_shape: MeshShape) -> tuple[int, int]:
+    if not isinstance(mesh_shape, MeshShape) or mesh_shape.dims() != MESH_DIMS:
+        raise TypeError(
+            f"open_mesh_device(): incompatible function arguments, mesh_shape {mesh_shape!r}; give ttnn.MeshShape(rows, cols)"
+        )
+    return mesh_shape[0], mesh_shape[1]
 
 
 def open_mesh_device(
-    mesh_shape: MeshShape | Sequence[int] | None = None,
+    mesh_shape: MeshShape | None = None,
     l1_small_size: int = DEFAULT_L1_SMALL_SIZE,
     trace_region_size: int = DEFAULT_TRACE_REGION_SIZE,
     num_command_queues: int = 1,
@@ -236,7 +259,7 @@ def close_mesh_device(mesh_device: MeshDevice) -> None:
 
 
 @contextmanager
-def create_mesh_device(mesh_shape: MeshShape | Sequence[int], **kwargs: object) -> Iterator[MeshDevice]:
+def create_mesh_device(mesh_shape: MeshShape, **kwargs: object) -> Iterator[MeshDevice]:
     """Open a mesh for the length of a ``with`` block."""
     mesh = open_mesh_device(mesh_shape, **kwargs)  # type: ignore[arg-type]  # checked by the call itself
     try:
@@ -247,7 +270,7 @@ def create_mesh_device(mesh_shape: MeshShape | Sequence[int], **kwargs: object) 
 
 def open_device(*, device_id: int = 0, l1_small_size: int = 0, trace_region_size: int = 0) -> MeshDevice:
     """Open one device as a 1x1 mesh."""
-    return open_mesh_device((1, 1), l1_small_size, trace_region_size, physical_device_ids=[device_id])
+    return open_mesh_device(MeshShape(1, 1), l1_small_size, trace_region_size, physical_device_ids=[device_id])
 
 
 def close_device(device: MeshDevice) -> None:

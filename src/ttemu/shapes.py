@@ -19,6 +19,12 @@ def _extents(name: str, args: tuple[object, ...]) -> tuple[int, ...]:
     return extents
 
 
+def _at(dims: tuple[int, ...], index: int) -> int:
+    if not -len(dims) <= index < len(dims):
+        raise RuntimeError(f"ShapeBase[] index out of range. {index} not in [{-len(dims)}, {len(dims)})")
+    return dims[index]
+
+
 class Shape:
     """The logical or padded extents of a tensor; indexed by integers only."""
 
@@ -48,7 +54,7 @@ class Shape:
     def __getitem__(self, index: int) -> int:
         if not isinstance(index, int):
             raise TypeError(f"Shape: incompatible function arguments, index {index!r} is not an integer")
-        return self._dims[index]
+        return _at(self._dims, index)
 
     def __len__(self) -> int:
         return len(self._dims)
@@ -77,6 +83,8 @@ class _MeshPair:
 
     def __init__(self, *args: object) -> None:
         self._pair = _extents(type(self).__name__, args)
+        if len(args) == 1 and isinstance(args[0], int):
+            raise TypeError(f"{type(self).__name__}: incompatible function arguments {args!r}")
 
     def dims(self) -> int:
         """Return the number of mesh axes."""
@@ -85,7 +93,7 @@ class _MeshPair:
     def __getitem__(self, index: int) -> int:
         if not isinstance(index, int):
             raise TypeError(f"{type(self).__name__}: incompatible function arguments, index {index!r}")
-        return self._pair[index]
+        return _at(self._pair, index)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._pair)

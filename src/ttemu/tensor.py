@@ -11,13 +11,14 @@ from typing import Any
 import torch
 
 from ttemu.configs import Tile
-from ttemu.dtypes import DataType, Layout, StorageType
+from ttemu.dtypes import ELEMENT_BYTES, DataType, Layout, StorageType, is_block_float
 from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, MemoryConfig, ShardSpec
 from ttemu.mesh import MeshDevice
 from ttemu.shapes import Shape
 
 __all__ = ["Buffer", "Tensor", "padded_extents"]
 
+RESHAPE_INTEGERS = 4
 _OTHER_HANDLES = 3  # references that a Tensor's own buffer has while it is counted, plus one
 _operators: dict[str, Callable[..., Any]] = {}
 
@@ -30,20 +31,28 @@ def bind_operators(functions: dict[str, Callable[..., Any]]) -> None:
 def padded_extents(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
     """Round the last two dims up to the tile; rank 0 and 1 become rank 2."""
     if layout is Layout.ROW_MAJOR:
-        return shape
+        return shape or (1,)
     shape = (1,) * (2 - len(shape)) + shape
     return (*shape[:-2], *(-(-extent // TILE_SIZE) * TILE_SIZE for extent in shape[-2:]))
 
 
 class Buffer:
-    """Memory that one or several tensors name; ``data`` is None once it is deallocated."""
+    """Memory that one or several tensors name; ``data`` is None once it is deallocated.
 
-    __slots__ = ("borrowed", "data")
+    One device's part of a buffer dies with its ``whole``.
+    """
 
-    def __init__(self, data: torch.Tensor, *, borrowed: bool = False) -> None:
+    __slots__ = ("borrowed", "data", "whole")
+
+    def __init__(self, data: torch.Tensor, *, borrowed: bool = False, whole: Buffer | None = None) -> None:
         self.data: torch.Tensor | None = data
+        self.whole = whole
         # True when another buffer's torch tensor may share the storage, so a writer must copy first.
         self.borrowed = borrowed
+
+    def is_alive(self) -> bool:
+        """Say whether the values still exist."""
+        return self.data is not None and (self.whole is None or self.whole.data is not None)
 
 
 class Tensor:
@@ -52,7 +61,7 @@ class Tensor:
     The buffer's data is ``[span rows or 1, span cols or 1, *logical shape of a shard]``.
     """
 
-    __slots__ = ("_memory", "_padded", "buffer", "dtype", "extents", "layout", "mesh", "span")
+    __slots__ = ("_memory", "buffer", "dtype", "extents", "layout", "mesh", "span")
 
     def __init__(
         self,
@@ -62,7 +71,6 @@ class Tensor:
         memory: MemoryConfig | None,
         mesh: MeshDevice | None,
         span: tuple[int, int],
-        padded: tuple[int, ...] | None = None,
     ) -> None:
         if buffer.data is None:
             raise RuntimeError("Tensor: buffer is not allocated")
@@ -73,7 +81,6 @@ class Tensor:
         self.span = span
         self.extents: tuple[int, ...] = tuple(buffer.data.shape[2:])
         self._memory = memory
-        self._padded = padded
 
     @property
     def shape(self) -> Shape:
@@ -83,7 +90,7 @@ class Tensor:
     @property
     def padded(self) -> tuple[int, ...]:
         """Padded extents of one device's shard."""
-        return self._padded or padded_extents(self.extents, self.layout)
+        return padded_extents(self.extents, self.layout)
 
     @property
     def padded_shape(self) -> Shape:
@@ -125,22 +132,26 @@ class Tensor:
 
     def is_allocated(self) -> bool:
         """Say whether the values still exist."""
-        return self.buffer.data is not None and (self.mesh is None or self.mesh.is_open)
+        return self.buffer.is_alive() and (self.mesh is None or self.mesh.is_open)
 
-    def volume(self) -> int:
-        """Return the number of logical elements of a shard."""
+    def logical_volume(self) -> int:
+        """Return the number of elements of a shard."""
         return math.prod(self.extents)
 
-    logical_volume = volume
-
-    def physical_volume(self) -> int:
-        """Return the number of elements of a shard with its padding."""
+    def volume(self) -> int:
+        """Return the number of elements of a shard with its padding, as ttnn does under this name."""
         return math.prod(self.padded)
+
+    def element_size(self) -> int:
+        """Return the bytes of an element; a block float has none."""
+        if is_block_float(self.dtype):
+            raise ValueError("datum for bfp2, bfp4, bfp8 is invalid")
+        return ELEMENT_BYTES[self.dtype]
 
     def data(self, op: str) -> torch.Tensor:
         """Return what is stored, refusing a dead tensor in the name of ``op``."""
         data = self.buffer.data
-        if data is None:
+        if data is None or not self.buffer.is_alive():
             raise RuntimeError(f"{op}: input tensor {self.shape} is not allocated, it was deallocated before")
         if self.mesh is not None and not self.mesh.is_open:
             raise RuntimeError(f"{op}: input tensor {self.shape} is not allocated, its mesh device is closed")
@@ -153,7 +164,7 @@ class Tensor:
 
     def cpu(self, blocking: bool = True, cq_id: int | None = None) -> Tensor:
         """Return a host copy."""
-        return _call("from_device", self, blocking=blocking, cq_id=cq_id)
+        return _call("from_device", self, blocking, queue_id=cq_id)
 
     def to(self, target: MeshDevice | Layout, memory_config: MemoryConfig | None = None) -> Tensor:
         """Return the tensor on a mesh device or in a layout."""
@@ -162,9 +173,10 @@ class Tensor:
         return _call("to_layout", self, target)
 
     def reshape(self, *shape: int | Sequence[int] | Shape) -> Tensor:
-        """Return the values in another shape."""
-        only = shape[0] if len(shape) == 1 else shape
-        return _call("reshape", self, [only] if isinstance(only, int) else only)
+        """Return the values in another shape, given as one sequence or as four integers."""
+        if len(shape) not in {1, RESHAPE_INTEGERS}:
+            raise TypeError(f"reshape(): incompatible function arguments {shape!r}")
+        return _call("reshape", self, shape[0] if len(shape) == 1 else shape)
 
     def to_torch(self) -> torch.Tensor:
         """Return the values of a tensor with one shard."""

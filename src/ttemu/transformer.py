@@ -9,7 +9,7 @@ import torch
 
 from ttemu import names
 from ttemu.attention import Scores, attend_causal, attend_masked
-from ttemu.axes import MESH_DIMS
+from ttemu.axes import MESH_DIMS, cut
 from ttemu.configs import SDPAProgramConfig
 from ttemu.dtypes import DataType, Layout
 from ttemu.frame import check_same_device, need_layout, read, write
@@ -57,6 +57,8 @@ def _sink(op: str, sink: Tensor | None, shape: tuple[int, ...], num_kv_heads: in
     """Return sink logits as [r, c, 1, K, G, 1, 1]."""
     if sink is None:
         return None
+    if sink.dtype not in _KINDS:
+        _refuse(op, f"attention sink must be BFLOAT16, BFLOAT8_B or BFLOAT4_B, got {sink.dtype.name}")
     if sink.extents != shape:
         _refuse(op, f"attention sink must have shape {list(shape)}, got {sink.shape}")
     # Prefill gives [1, N, 1, 1], decode [N, 32] with the logit in column 0: either way the first of a row.
@@ -86,6 +88,8 @@ def scaled_dot_product_attention(
     _, heads, length, width = input_tensor_q.extents
     kv_heads, keys = input_tensor_k.extents[1:3]
     groups = _groups(op, heads, kv_heads)
+    if input_tensor_q.extents[0] != input_tensor_k.extents[0]:
+        _refuse(op, f"Q, K and V batch must match, got {input_tensor_q.shape} and {input_tensor_k.shape}")
     if is_causal and attn_mask is not None:
         _refuse(op, "is_causal and attn_mask cannot be given together")
     if is_causal and length != keys:
@@ -97,7 +101,7 @@ def scaled_dot_product_attention(
         window=sliding_window_size,
         sink=_sink(op, attention_sink, (1, heads, 1, 1), kv_heads),
     )
-    grouped = q.unflatten(3, (kv_heads, groups))
+    grouped = cut(q, 3, (kv_heads, groups))
     k, v = k.unsqueeze(4), v.unsqueeze(4)
     if is_causal:
         result = attend_causal(grouped, k, v, how)
@@ -111,7 +115,7 @@ def _bias(op: str, mask: Tensor | None, kv_heads: int, groups: int) -> torch.Ten
     if mask is None:
         return None
     values = read(op, mask)
-    return values.unsqueeze(4) if values.shape[3] == 1 else values.unflatten(3, (kv_heads, groups))
+    return values.unsqueeze(4) if values.shape[3] == 1 else cut(values, 3, (kv_heads, groups))
 
 
 def _positions(op: str, cur_pos: Sequence[int], tensor: Tensor | None, batch: int) -> torch.Tensor:
@@ -120,11 +124,15 @@ def _positions(op: str, cur_pos: Sequence[int], tensor: Tensor | None, batch: in
         raise IndexError(
             f"ttnn.{op}: neither cur_pos nor cur_pos_tensor is given (the real library indexes an empty list)"
         )
+    if tensor is None and len(cur_pos) < batch:
+        raise IndexError(f"ttnn.{op}: cur_pos has {len(cur_pos)} entries for {batch} users")
     if tensor is None:
         positions = torch.tensor([[list(cur_pos)]], dtype=torch.int32)
     else:
-        if tensor.dtype is not DataType.INT32:
-            _refuse(op, f"cur_pos_tensor must be INT32, got {tensor.dtype.name}")
+        if tensor.dtype not in {DataType.INT32, DataType.UINT32} or tensor.layout is not Layout.ROW_MAJOR:
+            _refuse(
+                op, f"cur_pos tensor must hold all positions in its last dim as integers in ROW_MAJOR, got {tensor}"
+            )
         raw = read(op, tensor)
         positions = raw.reshape(*raw.shape[:MESH_DIMS], -1)
     if positions.shape[-1] != batch:
@@ -155,7 +163,7 @@ def _decode(
         hidden = index > newest
         if how.window is not None:
             hidden = hidden | (index <= newest - how.window)
-    grouped = read(op, query)[:, :, 0].unflatten(3, (kv_heads, -1)).unsqueeze(-2)
+    grouped = cut(read(op, query)[:, :, 0], 3, (kv_heads, -1)).unsqueeze(-2)
     result = attend_masked(grouped, k.unsqueeze(4), v.unsqueeze(4), how, hidden, bias)
     if positions is not None and bool((positions < 0).any()):
         # A user at position -1 is skipped.
@@ -185,15 +193,22 @@ def scaled_dot_product_attention_decode(
     k, v = read(op, input_tensor_k), read(op, input_tensor_v)
     _check_inputs(op, input_tensor_q, input_tensor_k, input_tensor_v)
     batch, kv_heads = input_tensor_q.extents[1], input_tensor_k.extents[1]
+    _check_query(op, input_tensor_q, kv_heads)
     if input_tensor_k.extents[0] != batch:
         _refuse(op, f"Q batch {batch} must equal K batch {input_tensor_k.extents[0]}")
     if input_tensor_k.extents[2] % TILE_SIZE:
         _refuse(op, f"k_chunk_size must be a multiple of {TILE_SIZE}, the cache has {input_tensor_k.extents[2]} keys")
     how = _decode_scores(op, input_tensor_q, kv_heads, scale, sliding_window_size, attention_sink)
     positions = _positions(op, cur_pos, cur_pos_tensor, batch) if is_causal else None
-    bias = None if attn_mask is None else _decode_bias(op, attn_mask, kv_heads)
+    # The decode kernel scales the mask with the scores (tt-metal #55337); prefill adds it unscaled.
+    bias = None if attn_mask is None else _decode_bias(op, attn_mask, kv_heads) * how.scale
     result = _decode(op, input_tensor_q, k, v, positions, how, bias)
     return write(op, result, input_tensor_q, memory_config=_decode_memory(op, memory_config, kv_heads))
+
+
+def _check_query(op: str, query: Tensor, kv_heads: int) -> None:
+    if kv_heads > 1 and query.dtype is not DataType.BFLOAT16:
+        _refuse(op, f"GQA expects BFLOAT16 input tensor, but got {query.dtype.name}")
 
 
 def _decode_scores(
@@ -210,7 +225,7 @@ def _decode_scores(
 
 def _decode_bias(op: str, mask: Tensor, kv_heads: int) -> torch.Tensor:
     """Return a mask [B, 1, N, S] as [r, c, B, K, G, 1, S]."""
-    return read(op, mask).squeeze(3).unflatten(3, (kv_heads, -1)).unsqueeze(-2)
+    return cut(read(op, mask).squeeze(3), 3, (kv_heads, -1)).unsqueeze(-2)
 
 
 def _decode_memory(op: str, config: MemoryConfig | None, kv_heads: int) -> MemoryConfig:
@@ -243,7 +258,10 @@ def paged_scaled_dot_product_attention_decode(
         _refuse(op, f"page table must be INT32, got {page_table_tensor.dtype.name}")
     if not is_causal or attn_mask is not None:
         raise NotImplementedError(f"ttnn.{op}: only causal attention without a mask is emulated")
+    if cur_pos_tensor is None:
+        _refuse(op, "Must have cur_pos tensor for paged attention in causal mode")
     table = read(op, page_table_tensor)
+    _check_query(op, input_tensor_q, input_tensor_k.extents[1])
     batch, kv_heads = input_tensor_q.extents[1], input_tensor_k.extents[1]
     if page_table_tensor.extents[0] != batch:
         _refuse(op, f"page table has {page_table_tensor.extents[0]} rows for {batch} users")

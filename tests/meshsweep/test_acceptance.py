@@ -62,7 +62,7 @@ def test_green_run_is_code_zero(green: tuple[Project, Done]) -> None:
 
     assert (done.code, done.err) == (0, ""), done.lines
     assert re.search(
-        r"^passed: 5 planned: 5 passed; [\d.]+ s, [\d.]+ s of tests, [12] meshes opened in", done.out, re.MULTILINE
+        r"^passed: 5 planned: 5 passed; [\d.]+ s, [\d.]+ s of tests, [12] mesh(es)? opened in", done.out, re.MULTILINE
     )
     assert project.summary()["exit_code"] == 0
 

@@ -100,7 +100,7 @@ def test_more_workers_than_slots_is_refused(bench: Bench) -> None:
     with pytest.raises(pytest.UsageError) as caught:
         bench.start("gw2")
 
-    assert str(caught.value) == "wave-0 has 2 slots: -n cannot exceed them"
+    assert str(caught.value) == "wave-0 has 2 slots: -n cannot exceed that"
 
 
 def test_slot_is_given_back_once(bench: Bench) -> None:

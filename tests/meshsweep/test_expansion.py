@@ -61,15 +61,15 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Project:
             ],
         ),
         (
-            ["--mesh", "1x1", "--dtype", "bfloat16"],
+            ["--sweep-mesh", "1x1", "--sweep-dtype", "bfloat16"],
             ["test_all[1x1-bfloat16-tiny]", "test_unmarked[1x1-bfloat16-tiny]", "test_plain"],
         ),
         (
-            ["-k", "unmarked", "--dtype=bfloat16", "--dtype=bfloat8_b", "--scale", "big"],
+            ["-k", "unmarked", "--sweep-dtype=bfloat16", "--sweep-dtype=bfloat8_b", "--sweep-scale", "big"],
             ["test_unmarked[1x8-bfloat16-big]", "test_unmarked[1x8-bfloat8_b-big]"],
         ),
         (
-            ["--tier", "nightly"],
+            ["--sweep-tier", "nightly"],
             [
                 "test_all[1x8-bfloat16-big]",
                 "TestSome::test_method[1x8-bfloat16-big]",
@@ -86,7 +86,7 @@ def test_arguments_choose_the_cells(suite: Project, arguments: list[str], expect
 
 def test_tests_without_cell_are_deselected(suite: Project) -> None:
     """A skip would look like a result."""
-    done = suite.pytest("--mesh", "1x1")
+    done = suite.pytest("--sweep-mesh", "1x1")
 
     assert done.code == 0
     assert done.lines[-1].partition(" in ")[0].strip("= ") == "3 passed, 1 deselected"

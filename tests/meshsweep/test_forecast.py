@@ -51,17 +51,17 @@ def test_plan_shows_waves_slots_tests(project: Project) -> None:
         "wave-0: 2 slots, 3 cells, 4 tests",
         "  slot n300.0: chips 0",
         "  slot n300.1: chips 1",
-        "  1x1-bfloat16-tiny: 1 tests, 3.0 s",
-        "  1x1-bfloat16-tiny-padded: 1 tests, 3.0 s",
-        "  1x1-bfloat16-big: 1 tests, time unknown",
-        "  no mesh: 1 tests, 1.0 s",
-        "  expected time: unknown, 1 of 4 tests have never run here",
-        "wave-1: 1 slots, 3 cells, 6 tests",
+        "  1x1-bfloat16-tiny: 1 test, 3.0 s",
+        "  1x1-bfloat16-tiny-padded: 1 test, 3.0 s",
+        "  1x1-bfloat16-big: 1 test, time unknown",
+        "  no mesh: 1 test, 1.0 s",
+        "  expected time: unknown, 1 of 4 tests never ran here",
+        "wave-1: 1 slot, 3 cells, 6 tests",
         "  slot n300.0: chips 0,1",
         "  1x2-bfloat16-tiny: 2 tests, time unknown",
         "  1x2-bfloat16-tiny-padded: 2 tests, time unknown",
         "  1x2-bfloat16-big: 2 tests, time unknown",
-        "  expected time: unknown, 6 of 6 tests have never run here",
+        "  expected time: unknown, 6 of 6 tests never ran here",
     ]
     assert not (project.root / ".meshsweep/runs").exists()
 
@@ -76,8 +76,8 @@ def test_plan_says_what_rules_did(project: Project) -> None:
         "excluded 1x1-bfloat8_b-tiny: too small",
         "excluded 1x1-bfloat8_b-tiny-padded: too small",
     ]
-    assert "wave-0: 2 slots, 2 cells, 1 tests" in done.out
-    assert "wave-1: 1 slots, 5 cells, 0 tests" in done.out
+    assert "wave-0: 2 slots, 2 cells, 1 test" in done.out
+    assert "wave-1: 1 slot, 5 cells, 0 tests" in done.out
 
 
 def test_known_times_add_up(project: Project) -> None:

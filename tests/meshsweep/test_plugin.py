@@ -14,11 +14,11 @@ from .project import Project
     ("arguments", "message"),
     [
         (
-            ["--mesh", "1x9"],
+            ["--sweep-mesh", "1x9"],
             "unknown mesh '1x9': not in matrix/meshes.toml; did you mean 1x8 or 1x2? choose from 1x1, 1x2, 1x8, 4x4",
         ),
-        (["--tier", "night"], "unknown tier 'night': not in matrix/tiers.toml; did you mean nightly? "),
-        (["--matrix", "nowhere"], "nowhere/defaults.toml: missing; expected this file in nowhere"),
+        (["--sweep-tier", "night"], "unknown tier 'night': not in matrix/tiers.toml; did you mean nightly? "),
+        (["--sweep-matrix", "nowhere"], "nowhere/defaults.toml: missing; expected this file in nowhere"),
     ],
 )
 def test_wrong_option_is_usage_error(project: Project, arguments: list[str], message: str) -> None:
@@ -52,8 +52,8 @@ def test_fixture_without_matrix_says_so(project: Project) -> None:
     (project.root / "matrix").rename(project.root / "elsewhere")
     done = project.pytest("-rE", "--tb=line")
 
-    assert done.lines.count(f"E   Failed: no matrix in {project.root}; add matrix/ or use --matrix") == 0
-    assert done.out.count(f"no matrix in {project.root}; add matrix/ or use --matrix") >= 2
+    assert done.lines.count(f"E   Failed: no matrix in {project.root}; add matrix/ or use --sweep-matrix") == 0
+    assert done.out.count(f"no matrix in {project.root}; add matrix/ or use --sweep-matrix") >= 2
 
 
 def test_one_torch_thread_per_process(project: Project) -> None:

@@ -93,7 +93,7 @@ def test_totals_say_it_in_a_sentence() -> None:
     log = Log().collected("a", "b", "c").reported("a", mesh_open_s=0.25).reported("b", "failed")
 
     assert summary.totals(log.ledger) == (
-        "3 planned: 1 passed, 1 failed, 1 never ran; 3.0 s, 1.0 s of tests, 1 meshes opened in 0.25 s"
+        "3 planned: 1 passed, 1 failed, 1 never ran; 3.0 s, 1.0 s of tests, 1 mesh opened in 0.25 s"
     )
 
 

@@ -8,7 +8,7 @@ import torch
 
 from ttemu.dtypes import DataType, Layout, is_block_float
 from ttemu.formats import store
-from ttemu.frame import stored, write
+from ttemu.frame import write
 from ttemu.memory import DRAM_MEMORY_CONFIG, MemoryConfig
 from ttemu.mesh import MeshDevice
 from ttemu.shapes import Shape
@@ -23,7 +23,6 @@ Extents = Sequence[int] | Shape
 def full(
     shape: Extents,
     fill_value: float,
-    *,
     dtype: DataType | None = None,
     layout: Layout | None = None,
     device: MeshDevice | None = None,
@@ -68,8 +67,10 @@ def empty(
     device: MeshDevice | None = None,
     memory_config: MemoryConfig | None = None,
 ) -> Tensor:
-    """Return a tensor whose values are not to be read; they are zeros here."""
-    return full(shape, 0.0, dtype=dtype, layout=layout, device=device, memory_config=memory_config)
+    """Return a device tensor whose values are not to be read; they are zeros here."""
+    if device is None:
+        raise TypeError("ttnn.empty: incompatible function arguments, device is needed")
+    return full(shape, 0.0, dtype, layout, device, memory_config)
 
 
 def moreh_full(
@@ -89,17 +90,16 @@ def allocate_tensor_on_device(
     shape: Extents,
     dtype: DataType,
     layout: Layout,
-    device: MeshDevice,
+    mesh_device: MeshDevice,
     memory_config: MemoryConfig | None = None,
 ) -> Tensor:
     """Return a device tensor whose values are not to be read; they are zeros here."""
-    return full(shape, 0.0, dtype=dtype, layout=layout, device=device, memory_config=memory_config)
+    return full(shape, 0.0, dtype=dtype, layout=layout, device=mesh_device, memory_config=memory_config)
 
 
 def full_like(
     tensor: Tensor,
     fill_value: float,
-    *,
     dtype: DataType | None = None,
     layout: Layout | None = None,
     device: MeshDevice | None = None,
@@ -107,14 +107,13 @@ def full_like(
 ) -> Tensor:
     """Return a tensor of one value in the shape of another."""
     del device
-    stored("full_like", tensor)
+    tensor.data("ttnn.full_like")
     values = torch.full((1, 1, *tensor.extents), float(fill_value))
     return write("full_like", values, tensor, dtype=dtype, layout=layout, memory_config=memory_config)
 
 
 def zeros_like(
     tensor: Tensor,
-    *,
     dtype: DataType | None = None,
     layout: Layout | None = None,
     device: MeshDevice | None = None,
@@ -124,12 +123,20 @@ def zeros_like(
     return full_like(tensor, 0.0, dtype=dtype, layout=layout, device=device, memory_config=memory_config)
 
 
-empty_like = zeros_like
+def empty_like(
+    tensor: Tensor,
+    *,
+    dtype: DataType | None = None,
+    layout: Layout | None = None,
+    device: MeshDevice | None = None,
+    memory_config: MemoryConfig | None = None,
+) -> Tensor:
+    """Return a tensor in the shape of another whose values are not to be read; they are zeros here."""
+    return zeros_like(tensor, dtype, layout, device, memory_config)
 
 
 def ones_like(
     tensor: Tensor,
-    *,
     dtype: DataType | None = None,
     layout: Layout | None = None,
     device: MeshDevice | None = None,

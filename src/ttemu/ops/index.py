@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ttemu.axes import MESH_DIMS
+from ttemu.axes import MESH_DIMS, mesh_of
 from ttemu.dtypes import DataType, Layout, is_floating
 from ttemu.formats import load
 from ttemu.frame import check_same_device, overwrite, read, stored, write
@@ -46,14 +46,14 @@ def embedding(
     height, width = weight.extents[-2:]
     if index.numel() and not 0 <= int(index.min()) <= int(index.max()) < height:
         raise RuntimeError(f"ttnn.embedding: an index lies outside the {height} rows; the real library reads past them")
-    flat = index.reshape(*index.shape[:MESH_DIMS], -1, index.shape[-1])
+    flat = index if len(input_tensor.extents) == 1 else index.reshape(*index.shape[:MESH_DIMS], -1, index.shape[-1])
     rows = rows_of(table.reshape(*table.shape[:MESH_DIMS], height, width), flat)
     return write(
         "embedding",
         load(rows),
         weight,
         dtype=dtype or DataType.BFLOAT16,
-        layout=layout or Layout.ROW_MAJOR,
+        layout=layout or weight.layout,
         memory_config=memory_config or input_tensor.memory_config(),
     )
 
@@ -79,9 +79,11 @@ def scatter(
             raise RuntimeError(
                 f"ttnn.scatter: index {index.shape} must not be larger than {input.shape} or {src.shape}"
             )
-    if index.extents[at] > input.extents[at]:
-        raise RuntimeError(f"ttnn.scatter: index {index.shape} must not be larger than input {input.shape}")
-    mesh = torch.broadcast_shapes(*(item.shape[:MESH_DIMS] for item in (values, source, places)))
+    if src.dtype is DataType.FLOAT32 and src.layout is Layout.TILE:
+        raise RuntimeError(
+            "ttnn.scatter: Scatter doesn't work for fp32 tiled tensors yet, source tensor is FLOAT32 TILE"
+        )
+    mesh = mesh_of(values, source, places)
     whole, chosen, given_values = (item.expand(*mesh, *item.shape[MESH_DIMS:]) for item in (values, places, source))
     result = whole.scatter(at + MESH_DIMS, chosen.long(), given_values.to(values.dtype))
     dtype = DataType.BFLOAT16 if input.dtype is DataType.BFLOAT8_B else None
@@ -98,8 +100,10 @@ def gather(
     """Return the values of ``input`` at ``index`` along ``dim``."""
     values, places = read("gather", input), read("gather", index)
     check_same_device("gather", input, index)
+    if index.dtype not in {DataType.UINT32, DataType.UINT16}:
+        raise RuntimeError(f"ttnn.gather: index tensor must be of type UINT32 or UINT16. Got: {index.dtype.name}")
     at = dim_in("gather", dim, len(input.extents)) + MESH_DIMS
-    mesh = torch.broadcast_shapes(values.shape[:MESH_DIMS], places.shape[:MESH_DIMS])
+    mesh = mesh_of(values, places)
     chosen = places.expand(*mesh, *places.shape[MESH_DIMS:]).long()
     result = values.expand(*mesh, *values.shape[MESH_DIMS:]).gather(at, chosen)
     return write("gather", result, input, memory_config=memory_config)

@@ -7,8 +7,7 @@ from ttemu.dtypes import DataType, Layout, is_block_float
 from ttemu.formats import load
 from ttemu.frame import alias, overwrite, read, stored, view, write
 from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, MemoryConfig
-from ttemu.mesh import MeshDevice
-from ttemu.tensor import Buffer, Tensor
+from ttemu.tensor import Buffer, Tensor, padded_extents
 
 __all__ = ["clone", "deallocate", "identity", "interleaved_to_sharded", "is_tensor_storage_on_device", "move"]
 __all__ += ["reallocate", "sharded_to_interleaved", "tilize", "tilize_with_zero_padding", "to_dtype", "to_layout"]
@@ -20,10 +19,11 @@ def to_layout(
     layout: Layout,
     dtype: DataType | None = None,
     memory_config: MemoryConfig | None = None,
-    device: MeshDevice | None = None,
+    sub_core_grids: object = None,
+    pad_value: float = 0.0,
 ) -> Tensor:
     """Return the tensor in ``layout``; bfloat8_b becomes bfloat16 in ROW_MAJOR, bfloat4_b is refused there."""
-    del device
+    del sub_core_grids, pad_value
     data = tensor.data("ttnn.to_layout")
     if tensor.layout is layout:
         return alias(tensor)
@@ -33,6 +33,11 @@ def to_layout(
             raise RuntimeError(f"ttnn.to_layout: {place}{tensor.dtype.name} tensor cannot be in ROW_MAJOR layout")
         dtype = DataType.BFLOAT16
     if dtype is not None and dtype is not tensor.dtype:
+        if layout is Layout.ROW_MAJOR and not is_block_float(tensor.dtype):
+            raise RuntimeError(
+                f"ttnn.to_layout: dtype cannot be different from tensor dtype {tensor.dtype.name} when converting to "
+                f"ROW_MAJOR_LAYOUT, got {dtype.name}"
+            )
         return write("to_layout", load(data), tensor, dtype=dtype, layout=layout, memory_config=memory_config)
     return view("to_layout", data, tensor, layout=layout, memory_config=memory_config)
 
@@ -79,11 +84,12 @@ def to_memory_config(
     tensor: Tensor,
     memory_config: MemoryConfig,
     dtype: DataType | None = None,
-    *,
     output_tensor: Tensor | None = None,
 ) -> Tensor:
     """Return the tensor in another memory config; the same one gives an alias."""
     data = stored("to_memory_config", tensor)
+    if memory_config.is_sharded() and memory_config.shard_spec is None:
+        raise RuntimeError("ttnn.to_memory_config: sharded memory config has no shard spec (bad optional access)")
     if output_tensor is not None:
         return overwrite("to_memory_config", load(data), output_tensor)
     if dtype is not None and dtype is not tensor.dtype:
@@ -111,16 +117,16 @@ def sharded_to_interleaved(
     input_tensor: Tensor,
     memory_config: MemoryConfig = DRAM_MEMORY_CONFIG,
     output_dtype: DataType | None = None,
-    *,
-    is_l1_aligned: bool = False,
 ) -> Tensor:
     """Return the tensor interleaved."""
-    del is_l1_aligned
+    if not input_tensor.is_sharded():
+        stored("sharded_to_interleaved", input_tensor)
+        return alias(input_tensor)
     return to_memory_config(input_tensor, memory_config, output_dtype)
 
 
 def clone(
-    input_tensor: Tensor,
+    input: Tensor,  # noqa: A002 - ttnn's own name
     *,
     dtype: DataType | None = None,
     memory_config: MemoryConfig | None = None,
@@ -128,8 +134,8 @@ def clone(
 ) -> Tensor:
     """Return a copy."""
     del compute_kernel_config
-    values = read("clone", input_tensor)
-    return write("clone", values.clone(), input_tensor, dtype=dtype, memory_config=memory_config)
+    values = read("clone", input)
+    return write("clone", values.clone(), input, dtype=dtype, memory_config=memory_config)
 
 
 def typecast(
@@ -159,6 +165,12 @@ def to_dtype(tensor: Tensor, dtype: DataType) -> Tensor:
     if tensor.mesh is not None:
         raise RuntimeError("ttnn.to_dtype: expected a host tensor, got a device tensor; use ttnn.typecast")
     data = load(tensor.data("ttnn.to_dtype"))
+    tiled = padded_extents(tensor.extents, Layout.TILE)
+    if is_block_float(dtype) and tensor.layout is Layout.ROW_MAJOR and tiled != tensor.extents:
+        raise RuntimeError(
+            f"ttnn.to_dtype: Converting layout to TILE implicitly changed physical shape from {list(tensor.extents)} to "
+            f"{list(tiled)}; pad the tensor before"
+        )
     layout = Layout.TILE if is_block_float(dtype) else tensor.layout
     return Tensor(Buffer(encode(data, dtype)), dtype, layout, None, None, tensor.span)
 
@@ -175,7 +187,9 @@ def reallocate(tensor: Tensor, memory_config: MemoryConfig | None = None) -> Ten
     return moved
 
 
-move = reallocate
+def move(input_tensor: Tensor, *, memory_config: MemoryConfig | None = None) -> Tensor:
+    """Return the tensor in new memory and free the old."""
+    return reallocate(input_tensor, memory_config)
 
 
 def identity(input_tensor: Tensor, *, memory_config: MemoryConfig | None = None) -> Tensor:

@@ -14,11 +14,11 @@ from ttemu.configs import (
     UnaryOpType,
     WormholeComputeKernelConfig,
 )
-from ttemu.cores import CoreGrid
+from ttemu.cores import CoreGrid, divup, num_cores_to_corerangeset
 from ttemu.dtypes import DataType, Layout
 from ttemu.formats import load
 from ttemu.frame import align, check_same_device, need_floating, need_layout, read, stored, write
-from ttemu.memory import TILE_SIZE, MemoryConfig
+from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, MemoryConfig, ShardSpec, TensorMemoryLayout
 from ttemu.ops.eltwise import activate, broadcast_pair
 from ttemu.tensor import Tensor
 
@@ -31,6 +31,7 @@ _ACTIVATION_NAMES = {
     "sigmoid": UnaryOpType.SIGMOID,
 }
 MATRIX_DIMS = 2
+_MISMATCH = "The width of the first tensor must be equal to the height of the second tensor."
 
 
 def multiply_matrices(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -60,6 +61,28 @@ def _check(op: str, first: Tensor, second: Tensor) -> None:
         need_floating(op, tensor)
 
 
+def _placed(product: torch.Tensor, like: Tensor, config: MemoryConfig | None) -> MemoryConfig:
+    """Return where a product goes: DRAM unless told otherwise; shards that were left open are chosen as ttnn does."""
+    if config is None:
+        return DRAM_MEMORY_CONFIG
+    if not config.is_sharded() or config.shard_spec is not None or like.mesh is None:
+        return config
+    grid = like.mesh.compute_with_storage_grid_size()
+    rows = divup(math.prod(product.shape[MESH_DIMS:-1]), TILE_SIZE)
+    cols = divup(product.shape[-1], TILE_SIZE)
+    if config.memory_layout is TensorMemoryLayout.WIDTH_SHARDED:
+        tiles = (rows, divup(cols, grid.x * grid.y))
+        cores = divup(cols, tiles[1])
+    elif config.memory_layout is TensorMemoryLayout.HEIGHT_SHARDED:
+        tiles = (divup(rows, grid.x * grid.y), cols)
+        cores = divup(rows, tiles[0])
+    else:
+        raise NotImplementedError("ttnn.matmul into BLOCK_SHARDED memory without a shard spec is not emulated")
+    grid_set = num_cores_to_corerangeset(cores, grid, row_wise=True)
+    spec = ShardSpec(grid_set, (tiles[0] * TILE_SIZE, tiles[1] * TILE_SIZE))
+    return MemoryConfig(config.memory_layout, config.buffer_type, spec)
+
+
 def _oriented(data: torch.Tensor, *, transposed: bool) -> torch.Tensor:
     return data.transpose(-1, -2) if transposed else data
 
@@ -67,18 +90,47 @@ def _oriented(data: torch.Tensor, *, transposed: bool) -> torch.Tensor:
 def _product(op: str, a: Tensor, b: Tensor, *, transpose_a: bool, transpose_b: bool) -> torch.Tensor:
     first, second = read(op, a), read(op, b)
     _check(op, a, b)
+    if min(len(a.extents), len(b.extents)) == 1:
+        return _vector_product(op, a, b, first, second)
+    _check_batches(op, a, b)
     first = _oriented(first, transposed=transpose_a)
     second = _oriented(second, transposed=transpose_b)
     if first.shape[-1] != second.shape[-2]:
-        raise RuntimeError(
-            f"ttnn.{op}: The width of the first tensor must be equal to the height of the second tensor. "
-            f"Mismatch: width={first.shape[-1]} height={second.shape[-2]}"
-        )
+        raise RuntimeError(f"ttnn.{op}: {_MISMATCH} Mismatch: width={first.shape[-1]} height={second.shape[-2]}")
     first, second = align(first, second)
-    for left, right in zip(first.shape[MESH_DIMS:-2], second.shape[MESH_DIMS:-2], strict=True):
-        if left != right and left != 1 and right != 1:
-            raise RuntimeError(f"ttnn.{op}: batch dims of {a.shape} and {b.shape} must be equal or 1")
     return multiply_matrices(first, second)
+
+
+def _check_batches(op: str, a: Tensor, b: Tensor) -> None:
+    """Refuse batch dims that ttnn does not broadcast: those of b are all 1, or equal to those of a, or a's are all 1."""
+    left, right = a.extents[:-2], b.extents[:-2]
+    if math.prod(right) == 1:
+        return
+    if len(left) < len(right) and math.prod(right[: len(right) - len(left)]) != 1 or len(left) == 0:
+        raise RuntimeError(
+            f"ttnn.{op}: When in1 rank greater than in0 rank front dimensions need to be 1, got {b.shape}"
+        )
+    if len(left) != len(right):
+        raise RuntimeError(
+            f"ttnn.{op}: Batched (non-bcast) matmul requires inputs of the same rank, got {a.shape} and {b.shape}"
+        )
+    if left != right and math.prod(left) != 1:
+        raise RuntimeError(
+            f"ttnn.{op}: bmm (non-bcast matmul) expects input tensors of shapes BCMK*BCKN=BCMN, got {a.shape} and {b.shape}"
+        )
+
+
+def _vector_product(op: str, a: Tensor, b: Tensor, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Return the product with a vector on either side, which drops its dim."""
+    if len(a.extents) == len(b.extents):
+        raise RuntimeError(f"ttnn.{op}: two vectors cannot be multiplied, got {a.shape} and {b.shape}")
+    row, column = len(a.extents) == 1, len(b.extents) == 1
+    left = first.unsqueeze(-2) if row else first
+    right = second.unsqueeze(-1) if column else second
+    if left.shape[-1] != right.shape[-2]:
+        raise RuntimeError(f"ttnn.{op}: {_MISMATCH} Mismatch: width={left.shape[-1]} height={right.shape[-2]}")
+    product = multiply_matrices(*align(left, right))
+    return product.squeeze(-2 if row else -1)
 
 
 def matmul(
@@ -106,7 +158,7 @@ def matmul(
         product,
         input_tensor_a,
         dtype=dtype,
-        memory_config=memory_config,
+        memory_config=_placed(product, input_tensor_a, memory_config),
         output_tensor=optional_output_tensor,
     )
 
@@ -140,7 +192,7 @@ def linear(
         product,
         input_tensor_a,
         dtype=dtype,
-        memory_config=memory_config,
+        memory_config=_placed(product, input_tensor_a, memory_config),
         output_tensor=optional_output_tensor,
     )
 
@@ -202,7 +254,7 @@ def sparse_matmul(
         values,
         input_tensor_a,
         dtype=dtype,
-        memory_config=memory_config,
+        memory_config=memory_config or DRAM_MEMORY_CONFIG,
         output_tensor=optional_output_tensor,
     )
 
@@ -237,11 +289,13 @@ def _sparsity_mask(sparsity: Tensor, a: Tensor, b: Tensor, nnz: int | None, *, p
     check_same_device(op, a, sparsity)
     need_layout(op, sparsity, Layout.ROW_MAJOR)
     batches = [math.prod(tensor.extents[:-2]) for tensor in (a, b)]
-    if paired and batches[0] != batches[1]:
+    if paired and batches[0] != batches[1] != 1:
         raise RuntimeError(f"ttnn.sparse_matmul: batch of a {batches[0]} must be equal to batch of b {batches[1]}")
-    pairs = batches[1] if paired else batches[0] * batches[1]
-    if sparsity.volume() != pairs:
-        raise RuntimeError(f"ttnn.sparse_matmul: sparsity has {sparsity.volume()} elements, expected batch {pairs}")
+    pairs = batches[0] if paired else batches[0] * batches[1]
+    if sparsity.logical_volume() != pairs:
+        raise RuntimeError(
+            f"ttnn.sparse_matmul: sparsity has {sparsity.logical_volume()} elements, expected batch {pairs}"
+        )
     mask = raw.reshape(*raw.shape[:MESH_DIMS], pairs) != 0
     if nnz is not None:
         _check_count(mask, nnz, pairs)
@@ -264,23 +318,30 @@ def _wanted(mask: torch.Tensor) -> torch.Tensor:
     return mask.flatten(0, -2).any(0).nonzero().squeeze(-1)
 
 
+def _matrices(data: torch.Tensor) -> torch.Tensor:
+    """Return data [r, c, ..., M, K] as [r, c, batch, M, K]."""
+    return data.reshape(*data.shape[:MESH_DIMS], -1, *data.shape[-MATRIX_DIMS:])
+
+
 def _paired_products(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    first, second = a.flatten(MESH_DIMS, -3), b.flatten(MESH_DIMS, -3)
+    first, second = _matrices(a), _matrices(b)
+    shared = second.shape[MESH_DIMS] == 1
     chosen = _wanted(mask)
-    product = multiply_matrices(first[:, :, chosen], load(second[:, :, chosen]))
+    product = multiply_matrices(first[:, :, chosen], load(second if shared else second[:, :, chosen]))
     kept = product * mask[:, :, chosen, None, None]
-    out = kept.new_zeros(*kept.shape[:MESH_DIMS], mask.shape[-1], *kept.shape[-2:])
+    out = kept.new_zeros(*kept.shape[:MESH_DIMS], mask.shape[-1], *kept.shape[-MATRIX_DIMS:])
     out[:, :, chosen] = kept
-    return out.reshape(*out.shape[:MESH_DIMS], *a.shape[MESH_DIMS:-2], *out.shape[-2:])
+    batch = (a if shared else b).shape[MESH_DIMS:-MATRIX_DIMS]
+    return out.reshape(*out.shape[:MESH_DIMS], *batch, *out.shape[-MATRIX_DIMS:])
 
 
 def _crossed_products(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    first = a.flatten(MESH_DIMS, -3).unsqueeze(3)
-    second = b.flatten(MESH_DIMS, -3)
-    grid = mask.reshape(*mask.shape[:MESH_DIMS], first.shape[2], second.shape[2])
+    first, second = _matrices(a).unsqueeze(3), _matrices(b)
+    grid = mask.reshape(*mask.shape[:MESH_DIMS], first.shape[MESH_DIMS], second.shape[MESH_DIMS])
     chosen = _wanted(grid)
     product = multiply_matrices(first, load(second[:, :, None, chosen]))
     kept = product * grid[:, :, :, chosen, None, None]
-    out = kept.new_zeros(*kept.shape[:3], second.shape[2], *kept.shape[-2:])
+    out = kept.new_zeros(*kept.shape[:3], second.shape[MESH_DIMS], *kept.shape[-MATRIX_DIMS:])
     out[:, :, :, chosen] = kept
-    return out.reshape(*out.shape[:MESH_DIMS], *a.shape[MESH_DIMS:-2], *b.shape[MESH_DIMS:-2], *out.shape[-2:])
+    batches = (*a.shape[MESH_DIMS:-MATRIX_DIMS], *b.shape[MESH_DIMS:-MATRIX_DIMS])
+    return out.reshape(*out.shape[:MESH_DIMS], *batches, *out.shape[-MATRIX_DIMS:])

@@ -22,24 +22,34 @@ def softmax(
     compute_kernel_config: object = None,
     numeric_stable: bool = True,
 ) -> Tensor:
-    """Return the softmax along ``dim`` in TILE layout."""
+    """Return the softmax along ``dim``."""
     del compute_kernel_config, numeric_stable
     values = read("softmax", input_tensor)
+    need_layout("softmax", input_tensor, Layout.TILE)
     need_floating("softmax", input_tensor)
     at = dim_in("softmax", dim, len(input_tensor.extents)) + MESH_DIMS
-    return write("softmax", values.softmax(at), input_tensor, layout=Layout.TILE, memory_config=memory_config)
+    return write("softmax", values.softmax(at), input_tensor, memory_config=memory_config)
 
 
 def _vector(op: str, like: Tensor, vector: Tensor | None) -> torch.Tensor | None:
-    """Return a weight or bias as [rows|1, cols|1, 1..., width] of the rank of ``like``."""
+    """Return a weight or bias as [rows|1, cols|1, 1..., width] of the rank of ``like``.
+
+    ROW_MAJOR vectors come as [..., width / 32, 32], padded to the tile, TILE ones as [..., width].
+    """
     if vector is None:
         return None
     values = read(op, vector)
     check_same_device(op, like, vector)
-    width = like.extents[-1]
-    if vector.volume() != width:
-        raise RuntimeError(f"ttnn.{op}: weight has {vector.volume()} elements, must be equal to the last dim {width}")
-    return pad_rank(values.reshape(*values.shape[:MESH_DIMS], width), len(like.extents) - 1)
+    width, padded = like.extents[-1], like.padded[-1]
+    tiled = vector.layout is Layout.TILE
+    fits = vector.padded[-1] == padded if tiled else vector.extents[-1] == TILE_SIZE and vector.volume() == padded
+    if not fits or vector.logical_volume() < width:
+        raise RuntimeError(
+            f"ttnn.{op}: gamma's volume needs to align with the last padded dim of the input, got {vector.shape} in "
+            f"{vector.layout.name} for width {width} padded to {padded}"
+        )
+    flat = values.reshape(*values.shape[:MESH_DIMS], -1)[..., :width]
+    return pad_rank(flat, len(like.extents) - 1)
 
 
 def _affine(values: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None) -> torch.Tensor:

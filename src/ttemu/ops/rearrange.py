@@ -8,19 +8,20 @@ from types import EllipsisType
 
 import torch
 
-from ttemu.axes import MESH_DIMS
+from ttemu.axes import MESH_DIMS, mesh_of
 from ttemu.dtypes import DataType, Layout, is_block_float
 from ttemu.formats import load
 from ttemu.frame import alias, check_same_device, pad_rank, stored, view, write
-from ttemu.memory import TILE_SIZE, MemoryConfig
+from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, MemoryConfig
 from ttemu.shapes import Shape
 from ttemu.tensor import Tensor
 
 __all__ = ["chunk", "concat", "getitem", "pad", "permute", "repeat", "repeat_interleave", "reshape", "slice", "split"]
-__all__ += ["squeeze", "transpose", "unsqueeze", "unsqueeze_to_4D", "view_shape"]
+__all__ += ["squeeze", "transpose", "unsqueeze", "unsqueeze_to_4D"]
 
 Extents = Sequence[int] | Shape
 FULL_RANK = 4
+_NOT_RESHAPED = {DataType.UINT16, DataType.UINT8}
 
 
 def dim_in(op: str, dim: int, rank: int) -> int:
@@ -32,8 +33,6 @@ def dim_in(op: str, dim: int, rank: int) -> int:
 
 def _complete(shape: Sequence[int], volume: int) -> tuple[int, ...] | None:
     """Fill in a -1, or return None if the volumes differ."""
-    if list(shape).count(-1) > 1:
-        return None
     known = math.prod(extent for extent in shape if extent != -1)
     full = tuple((volume // known if known else 0) if extent == -1 else extent for extent in shape)
     return full if math.prod(full) == volume else None
@@ -46,74 +45,55 @@ def reshape(
     *,
     memory_config: MemoryConfig | None = None,
     pad_value: float | None = None,
+    sub_core_grids: object = None,
 ) -> Tensor:
-    """Return the values in ``shape`` (one -1 allowed), or in a logical and a padded shape."""
-    del pad_value
-    data = stored("reshape", input_tensor)
+    """Return the values in ``shape`` (one -1 allowed); with a padded shape too, ``shape`` may be the first rows."""
+    del pad_value, sub_core_grids
+    op = "reshape"
+    data = input_tensor.data(f"ttnn.{op}")
     if not isinstance(shape, (Sequence, Shape)):
-        raise TypeError(f"ttnn.reshape: incompatible function arguments, shape {shape!r}")
-    target = _complete(list(shape), input_tensor.volume())
-    if target is not None:
-        return _reshaped(input_tensor, data, target, padded_shape, memory_config)
-    if padded_shape is not None:
-        return _reshape_padded(input_tensor, data, tuple(shape), tuple(padded_shape), memory_config)
-    raise RuntimeError(
-        f"ttnn.reshape: Invalid arguments to reshape, {input_tensor.shape} has {input_tensor.volume()} elements "
-        f"and does not fit {list(shape)}"
-    )
-
-
-def _reshaped(
-    tensor: Tensor,
-    data: torch.Tensor,
-    target: tuple[int, ...],
-    padded: Extents | None,
-    memory_config: MemoryConfig | None,
-) -> Tensor:
-    torn = target[-1:] != tensor.extents[-1:]
-    values = data.reshape(*data.shape[:MESH_DIMS], *target)
-    result = view("reshape", values, tensor, requantise=torn, memory_config=memory_config)
-    if padded is None:
-        return result
-    return with_padding(result, tuple(padded))
-
-
-def with_padding(tensor: Tensor, padded: tuple[int, ...]) -> Tensor:
-    """Return another handle whose padded shape is ``padded``."""
-    return Tensor(tensor.buffer, tensor.dtype, tensor.layout, tensor.memory_config(), tensor.mesh, tensor.span, padded)
-
-
-def _reshape_padded(
-    tensor: Tensor,
-    data: torch.Tensor,
-    logical: tuple[int, ...],
-    padded: tuple[int, ...],
-    memory_config: MemoryConfig | None,
-) -> Tensor:
-    """Reinterpret the padded memory: zeros where the input has padding, cut to ``logical``."""
-    if math.prod(padded) != tensor.physical_volume() or any(a > b for a, b in zip(logical, padded, strict=True)):
+        raise TypeError(f"ttnn.{op}: incompatible function arguments, shape {shape!r}")
+    wanted = tuple(shape)
+    if wanted.count(-1) > 1:
+        raise RuntimeError(f"ttnn.{op}: Shape cannot have more than 1 elements that is set to -1! Shape used: {wanted}")
+    target = _complete(wanted, input_tensor.logical_volume())
+    if target is None and padded_shape is not None:
+        data, target = _first_rows(input_tensor, data, wanted), wanted
+    if target is None:
         raise RuntimeError(
-            f"ttnn.reshape: Invalid arguments to reshape, {tensor.shape} padded to {tensor.padded_shape} does not fit "
-            f"{list(logical)} padded to {list(padded)}"
+            f"ttnn.{op}: Invalid arguments to reshape, {input_tensor.shape} has {input_tensor.logical_volume()} elements "
+            f"and does not fit {list(shape)}"
         )
-    whole = with_tile_padding(data, tensor).reshape(*data.shape[:MESH_DIMS], *padded)
-    for dim, extent in enumerate(logical):
-        whole = whole.narrow(dim + MESH_DIMS, 0, extent)
-    result = view("reshape", whole, tensor, requantise=logical[-1:] != tensor.extents[-1:], memory_config=memory_config)
-    return with_padding(result, padded)
+    _check_reshape(input_tensor, target, padded_shape)
+    torn = target[-1:] != input_tensor.extents[-1:]
+    values = data.reshape(*data.shape[:MESH_DIMS], *target)
+    return view(op, values, input_tensor, requantise=torn, memory_config=memory_config)
 
 
-def with_tile_padding(data: torch.Tensor, tensor: Tensor) -> torch.Tensor:
-    """Return stored data with zeros up to the tensor's padded shape."""
-    padded = tensor.padded
-    data = pad_rank(data, len(padded) - len(tensor.extents))
-    widths: list[int] = []
-    for have, want in zip(reversed(data.shape[MESH_DIMS:]), reversed(padded), strict=True):
-        widths += [0, want - have]
-    return torch.nn.functional.pad(data, widths)
+def _first_rows(tensor: Tensor, data: torch.Tensor, target: tuple[int, ...]) -> torch.Tensor:
+    """Return the rows of a tensor that ``target`` [1, ..., rows, width] names, as ttnn's view of the same memory."""
+    if math.prod(target[:-2]) != 1 or math.prod(tensor.extents[:-2]) != 1 or target[-1] != tensor.extents[-1]:
+        raise RuntimeError(
+            f"ttnn.reshape: Invalid arguments to reshape, {tensor.shape} to {list(target)} with a padded shape: "
+            "only another number of rows is emulated"
+        )
+    rows = target[-2]
+    if rows > tensor.padded[-2]:
+        raise RuntimeError(
+            f"ttnn.reshape: MeshBuffer must be large enough to hold the tensor, {tensor.shape} to {rows} rows"
+        )
+    missing = max(rows - tensor.extents[-2], 0)
+    return torch.nn.functional.pad(data, (0, 0, 0, missing)).narrow(-2, 0, rows)
 
 
-view_shape = reshape
+def _check_reshape(tensor: Tensor, target: tuple[int, ...], padded: Extents | None) -> None:
+    if tensor.layout is Layout.ROW_MAJOR and padded is not None and math.prod(padded) > tensor.volume():
+        raise RuntimeError(f"ttnn.reshape: MeshBuffer must be large enough to hold the tensor, padded {list(padded)}")
+    moved = target[-2:] != tensor.extents[-2:]
+    if tensor.layout is Layout.TILE and tensor.dtype in _NOT_RESHAPED and moved:
+        raise RuntimeError(
+            f"ttnn.reshape: Can only work with bfloat16/float32 or int32/uint32 tensors, got {tensor.dtype.name}"
+        )
 
 
 def unsqueeze(input_tensor: Tensor, dim: int) -> Tensor:
@@ -129,7 +109,8 @@ def squeeze(input_tensor: Tensor, dim: int | Sequence[int] | None = None) -> Ten
     """Drop dims of size 1; a dim of another size stays."""
     rank = len(input_tensor.extents)
     wanted = range(rank) if dim is None else [dim] if isinstance(dim, int) else dim
-    gone = {dim_in("squeeze", item, rank) for item in wanted if input_tensor.extents[item] == 1}
+    named = {dim_in("squeeze", item, rank) for item in wanted}
+    gone = {item for item in named if input_tensor.extents[item] == 1}
     return reshape(input_tensor, [extent for at, extent in enumerate(input_tensor.extents) if at not in gone])
 
 
@@ -180,14 +161,17 @@ def transpose(
     return view("transpose", moved, input_tensor, requantise=torn, memory_config=memory_config)
 
 
-def repeat(tensor: Tensor, repeat_dims: Extents, *, memory_config: MemoryConfig | None = None) -> Tensor:
+def repeat(input_tensor: Tensor, repeat_dims: Extents, *, memory_config: MemoryConfig | None = None) -> Tensor:
     """Return the tensor repeated along each dim; missing leading counts or dims are ones."""
+    tensor = input_tensor
     data = stored("repeat", tensor)
     counts = list(repeat_dims)
     rank = max(len(counts), len(tensor.extents))
     counts = [1] * (rank - len(counts)) + counts
     if all(count == 1 for count in counts) and rank == len(tensor.extents):
         return alias(tensor)
+    if tensor.dtype is DataType.BFLOAT4_B:
+        raise RuntimeError("ttnn.repeat: BFLOAT4_B cannot be repeated, it has no ROW_MAJOR layout")
     data = pad_rank(data, rank - len(tensor.extents)).repeat(1, 1, *counts)
     return view("repeat", data, tensor, requantise=counts[-1] != 1, memory_config=memory_config)
 
@@ -204,34 +188,55 @@ def repeat_interleave(
 
 
 def concat(
-    tensors: Sequence[Tensor], dim: int = 0, *, memory_config: MemoryConfig | None = None, groups: int = 1
+    tensors: Sequence[Tensor],
+    dim: int = 0,
+    *,
+    memory_config: MemoryConfig | None = None,
+    groups: int = 1,
+    sub_core_grids: object = None,
 ) -> Tensor:
-    """Return tensors of one dtype and layout one after the other along ``dim``."""
+    """Return tensors of one layout one after the other along ``dim``, in DRAM unless told otherwise."""
+    del sub_core_grids
     if groups != 1:
         raise NotImplementedError("ttnn.concat with groups is not emulated")
     if not tensors:
-        raise RuntimeError("ttnn.concat: expected a non-empty list of tensors")
+        raise RuntimeError("ttnn.concat: expected a non-empty list of Tensors!")
     first = tensors[0]
     datas = [stored("concat", tensor) for tensor in tensors]
     at = dim_in("concat", dim, len(first.extents))
     _check_concat(tensors, at)
     if len(tensors) == 1:
         return alias(first)
-    mesh = torch.broadcast_shapes(*(data.shape[:MESH_DIMS] for data in datas))
+    dtype = _concat_dtype(tensors, at)
+    mesh = mesh_of(*datas)
     values = torch.cat([data.expand(*mesh, *data.shape[MESH_DIMS:]) for data in datas], dim=at + MESH_DIMS)
-    torn = at == len(first.extents) - 1
-    return view("concat", values, first, requantise=torn, memory_config=memory_config)
+    return write("concat", load(values), first, dtype=dtype, memory_config=memory_config or DRAM_MEMORY_CONFIG)
+
+
+def _concat_dtype(tensors: Sequence[Tensor], at: int) -> DataType:
+    """Return the dtype of a concatenation: block floats survive only where every piece ends on a tile."""
+    dtypes = {tensor.dtype for tensor in tensors}
+    aligned = at < len(tensors[0].extents) - 2 or all(tensor.extents[at] % TILE_SIZE == 0 for tensor in tensors)
+    if len(dtypes) == 1 and (aligned or not is_block_float(tensors[0].dtype)):
+        return tensors[0].dtype
+    if dtypes <= {DataType.BFLOAT16, DataType.BFLOAT8_B}:
+        return DataType.BFLOAT16
+    names = sorted(dtype.name for dtype in dtypes)
+    raise RuntimeError(f"ttnn.concat: {', '.join(names)} cannot be concatenated along unaligned dim {at} or mixed")
 
 
 def _check_concat(tensors: Sequence[Tensor], at: int) -> None:
     first = tensors[0]
     check_same_device("concat", *tensors)
     for other in tensors[1:]:
-        if other.dtype is not first.dtype or other.layout is not first.layout:
-            raise RuntimeError(f"ttnn.concat: all tensors must have the same dtype and layout, got {first} and {other}")
+        if other.layout is not first.layout:
+            raise RuntimeError(f"ttnn.concat: expected all input tensors to be in one layout, got {first} and {other}")
         rest = [list(item.extents[:at] + item.extents[at + 1 :]) for item in (first, other)]
         if len(first.extents) != len(other.extents) or rest[0] != rest[1]:
-            raise RuntimeError(f"ttnn.concat: {first.shape} and {other.shape} must agree in every dim but {at}")
+            raise RuntimeError(
+                "ttnn.concat: All dimensions must be the same size except for the dimension along which the "
+                f"concatenation is taking place, got {first.shape} and {other.shape} along {at}"
+            )
 
 
 def split(
@@ -253,12 +258,10 @@ def split(
     ]
 
 
-def chunk(
-    input_tensor: Tensor, chunks: int, dim: int = 0, *, memory_config: MemoryConfig | None = None
-) -> list[Tensor]:
+def chunk(input_tensor: Tensor, chunks: int, dim: int) -> list[Tensor]:
     """Cut a dim into ``chunks`` pieces, the last one shorter."""
     at = dim_in("chunk", dim, len(input_tensor.extents))
-    return split(input_tensor, -(-input_tensor.extents[at] // chunks), at, memory_config=memory_config)
+    return split(input_tensor, -(-input_tensor.extents[at] // chunks), at)
 
 
 def _narrow(op: str, tensor: Tensor, at: int, start: int, size: int, memory_config: MemoryConfig | None) -> Tensor:
@@ -270,29 +273,24 @@ def _narrow(op: str, tensor: Tensor, at: int, start: int, size: int, memory_conf
 
 def slice(  # noqa: A001 - ttnn's own name
     input_tensor: Tensor,
-    starts: Sequence[int] | None = None,
-    ends: Sequence[int] | None = None,
-    steps: Sequence[int] | None = None,
-    *,
-    slice_start: Sequence[int] | None = None,
-    slice_end: Sequence[int] | None = None,
+    slice_start: Sequence[int],
+    slice_end: Sequence[int],
     slice_step: Sequence[int] | None = None,
+    *,
     memory_config: MemoryConfig | None = None,
+    sub_core_grids: object = None,
 ) -> Tensor:
-    """Return the part from ``starts`` up to ``ends``; ends may reach into the padding, not beyond it."""
-    starts = slice_start if starts is None else starts
-    ends = slice_end if ends is None else ends
-    steps = slice_step if steps is None else steps
-    if starts is None or ends is None:
-        raise TypeError("ttnn.slice: incompatible function arguments, starts and ends are needed")
+    """Return the part from start up to end; an end may reach into the padding, not beyond it."""
+    del sub_core_grids
     stored("slice", input_tensor)
-    rank = len(input_tensor.extents)
-    if not rank == len(starts) == len(ends):
-        raise RuntimeError(f"ttnn.slice: starts {list(starts)} and ends {list(ends)} do not match rank {rank}")
     extents = input_tensor.extents
-    begins = [start + extent if start < 0 else start for start, extent in zip(starts, extents, strict=True)]
-    stops = [end + extent if end < 0 else end for end, extent in zip(ends, extents, strict=True)]
-    return _slice("slice", input_tensor, begins, stops, list(steps or [1] * rank), memory_config)
+    if not len(extents) == len(slice_start) == len(slice_end):
+        raise RuntimeError(
+            f"ttnn.slice: start {list(slice_start)} and end {list(slice_end)} must have the same size as the rank {len(extents)}"
+        )
+    begins = [start + extent if start < 0 else start for start, extent in zip(slice_start, extents, strict=True)]
+    stops = [end + extent if end < 0 else end for end, extent in zip(slice_end, extents, strict=True)]
+    return _slice("slice", input_tensor, begins, stops, list(slice_step or [1] * len(extents)), memory_config)
 
 
 def _slice(
@@ -309,9 +307,13 @@ def _slice(
         return alias(tensor)
     padded = tensor.padded[-len(extents) :] if extents else ()
     for dim, (begin, end, step) in enumerate(zip(begins, ends, steps, strict=True)):
-        if not 0 <= begin <= end or end > padded[dim] or step < 1:
+        if end > padded[dim]:
             raise RuntimeError(
-                f"ttnn.{op}: dim {dim} from {begin} to {end} step {step} leaves the padded shape {tensor.padded_shape}"
+                f"ttnn.{op}: Ends {end} must be less than or equal to the shape of the tensor {padded[dim]} (dim {dim})"
+            )
+        if not 0 <= begin <= end or step < 1:
+            raise RuntimeError(
+                f"ttnn.{op}: End {end} must be greater than or equal to start {begin} (dim {dim}, step {step})"
             )
     if any(end > extent for end, extent in zip(ends, extents, strict=True)):
         data = _with_zeros(data, ends)
@@ -335,12 +337,16 @@ def _sliced(
     op: str, tensor: Tensor, data: torch.Tensor, begins: list[int], memory_config: MemoryConfig | None
 ) -> Tensor:
     if is_block_float(tensor.dtype) and any(begin % TILE_SIZE for begin in begins[-2:]):
+        if tensor.dtype is not DataType.BFLOAT8_B:
+            raise RuntimeError(f"ttnn.{op}: {tensor.dtype.name} cannot start inside a tile, got start {begins}")
         return write(op, load(data), tensor, dtype=DataType.BFLOAT16, memory_config=memory_config)
     return view(op, data, tensor, requantise=True, memory_config=memory_config)
 
 
 def getitem(input_tensor: Tensor, key: object) -> Tensor:
     """Return ``x[key]``: slices, integers (which drop their dim) and an ellipsis."""
+    if key is None:
+        raise TypeError("'NoneType' object is not iterable")
     items = list(key) if isinstance(key, tuple) else [key]
     rank = len(input_tensor.extents)
     if Ellipsis in items:
@@ -348,7 +354,7 @@ def getitem(input_tensor: Tensor, key: object) -> Tensor:
         items[at : at + 1] = [_ALL] * (rank - len(items) + 1)
     items += [_ALL] * (rank - len(items))
     if len(items) > rank:
-        raise RuntimeError(f"Tensor.__getitem__: {len(items)} indices for a tensor of rank {rank}")
+        raise IndexError(f"Too many indices for tensor of dimension {rank}")
     bounds = [_bounds(item, extent) for item, extent in zip(items, input_tensor.extents, strict=True)]
     starts, ends, steps = ([bound[part] for bound in bounds] for part in range(3))
     part = _slice("slice", input_tensor, starts, ends, steps, None)
@@ -376,34 +382,48 @@ def _bounds(item: object, extent: int) -> tuple[int, int, int]:
 
 def pad(
     input_tensor: Tensor,
-    padding: Sequence[tuple[int, int]] | None = None,
-    value: float = 0.0,
-    *,
-    output_padded_shape: Extents | None = None,
-    input_tensor_start: Extents | None = None,
+    padding: Sequence[Sequence[int]] | Extents,
+    *front_and_value: Sequence[int] | float,
+    value: float | None = None,
     use_multicore: bool = False,
     memory_config: MemoryConfig | None = None,
+    sub_core_grids: object = None,
 ) -> Tensor:
-    """Return the tensor with ``value`` around it; TILE tensors cannot be padded in front."""
-    del use_multicore
-    data = stored("pad", input_tensor)
+    """Return the tensor with ``value`` around it.
+
+    Called as ``pad(x, [(low, high), ...], value)`` or as ``pad(x, padded_shape, start, value)``.
+    """
+    del use_multicore, sub_core_grids
+    data = input_tensor.data("ttnn.pad")
+    given = (*front_and_value, *([] if value is None else [value]))
+    fill = given[-1] if given else None
+    if len(given) not in {1, 2} or not isinstance(fill, (int, float)):
+        raise TypeError(
+            "ttnn.pad: incompatible function arguments, expected (x, padding, value) or (x, shape, start, value)"
+        )
+    pairs = _pairs(input_tensor, list(padding), given[0] if len(given) > 1 else None)
     rank = len(input_tensor.extents)
-    if padding is None:
-        padding = _padding_to(input_tensor, output_padded_shape, input_tensor_start)
-    pairs = [(0, 0)] * (rank - len(padding)) + [(pair[0], pair[1]) for pair in padding]
-    if len(pairs) > rank or any(low < 0 or high < 0 for low, high in pairs):
-        raise RuntimeError(f"ttnn.pad: padding {list(padding)} does not fit a tensor of rank {rank}")
+    pairs = [(0, 0)] * (rank - len(pairs)) + pairs
+    if len(pairs) > rank:
+        raise RuntimeError(f"ttnn.pad: padding {pairs} does not fit a tensor of rank {rank}")
     if input_tensor.layout is Layout.TILE and any(low for low, _ in pairs):
-        raise RuntimeError(f"ttnn.pad: on device tile padding does not support front padding, got {list(padding)}")
+        raise RuntimeError(f"ttnn.pad: on device tile padding does not support front padding, got {pairs}")
     widths = [width for pair in reversed(pairs) for width in pair]
-    padded = torch.nn.functional.pad(data, widths, value=value)
+    if not any(widths):
+        return alias(input_tensor)
+    padded = torch.nn.functional.pad(data, widths, value=fill)
     return view("pad", padded, input_tensor, requantise=True, memory_config=memory_config)
 
 
-def _padding_to(tensor: Tensor, target: Extents | None, start: Extents | None) -> list[tuple[int, int]]:
-    if target is None:
-        raise TypeError("ttnn.pad: incompatible function arguments, padding or output_padded_shape is needed")
-    fronts = list(start) if start is not None else [0] * len(tensor.extents)
-    return [
-        (front, want - have - front) for front, want, have in zip(fronts, list(target), tensor.extents, strict=True)
-    ]
+def _pairs(tensor: Tensor, padding: list[object], start: object) -> list[tuple[int, int]]:
+    """Return what goes before and after each dim."""
+    if start is None:
+        pairs = [tuple(pair) for pair in padding if isinstance(pair, Sequence)]
+        found = [(pair[0], pair[1]) for pair in pairs]
+    else:
+        fronts = list(start) if isinstance(start, (Sequence, Shape)) else []
+        ends = [size for size in padding if isinstance(size, int)]
+        found = [(low, end - have - low) for low, end, have in zip(fronts, ends, tensor.extents, strict=True)]
+    if len(found) != len(padding) or any(low < 0 or high < 0 for low, high in found):
+        raise TypeError(f"ttnn.pad: incompatible function arguments, padding {padding!r}")
+    return found

@@ -8,7 +8,7 @@ import torch
 
 from ttemu.axes import MESH_DIMS
 from ttemu.dtypes import DataType, Layout
-from ttemu.frame import need_layout, read, write
+from ttemu.frame import need_floating, need_layout, read, write
 from ttemu.memory import MemoryConfig
 from ttemu.ops.rearrange import dim_in
 from ttemu.tensor import Tensor
@@ -18,6 +18,14 @@ __all__ = ["argmax", "cumsum", "max", "mean", "min", "prod", "std", "sum", "topk
 Dims = int | Sequence[int] | None
 UINT16_INDICES = 65536
 STABLE_WIDTH = 8192
+_REDUCED = {
+    DataType.FLOAT32,
+    DataType.BFLOAT16,
+    DataType.BFLOAT8_B,
+    DataType.BFLOAT4_B,
+    DataType.UINT32,
+    DataType.INT32,
+}
 
 
 def _dims(op: str, tensor: Tensor, dim: Dims) -> list[int]:
@@ -26,7 +34,18 @@ def _dims(op: str, tensor: Tensor, dim: Dims) -> list[int]:
     return [dim_in(op, item, rank) + MESH_DIMS for item in wanted]
 
 
-def _make(op: str, function: Callable[..., torch.Tensor]) -> Callable[..., Tensor]:
+def _kept(tensor: Tensor) -> Layout:
+    return tensor.layout
+
+
+def _tiled(tensor: Tensor) -> Layout:
+    del tensor
+    return Layout.TILE
+
+
+def _make(
+    op: str, function: Callable[..., torch.Tensor], layout: Callable[[Tensor], Layout] = _tiled
+) -> Callable[..., Tensor]:
     """Make a reduction; without a dim it reduces all of them to rank 0."""
 
     def run(
@@ -37,18 +56,25 @@ def _make(op: str, function: Callable[..., torch.Tensor]) -> Callable[..., Tenso
         memory_config: MemoryConfig | None = None,
         compute_kernel_config: object = None,
         scalar: float = 1.0,
-        correction: bool = True,
+        correction: bool | None = None,
+        sub_core_grids: object = None,
+        fast_and_approximate_mode: bool = False,
     ) -> Tensor:
-        del compute_kernel_config, correction
+        del compute_kernel_config, correction, sub_core_grids, fast_and_approximate_mode
         values = read(op, input_tensor)
+        if input_tensor.dtype not in _REDUCED:
+            raise RuntimeError(
+                f"ttnn.{op}: Only FLOAT32, BFLOAT16, BFLOAT8_B, UINT32 and INT32 are supported for reduction - "
+                f"got {input_tensor.dtype.name}"
+            )
         result = (
             function(values, dim=_dims(op, input_tensor, dim), keepdim=keepdim) if values.dim() > MESH_DIMS else values
         )
         scaled = result if scalar == 1.0 else result * scalar
-        return write(op, scaled, input_tensor, layout=Layout.TILE, memory_config=memory_config)
+        return write(op, scaled, input_tensor, layout=layout(input_tensor), memory_config=memory_config)
 
     run.__name__ = run.__qualname__ = op
-    run.__doc__ = f"Return the {op} over ``dim`` in the tensor's dtype, in TILE layout."
+    run.__doc__ = f"Return the {op} over ``dim``, or over all dims, in the tensor's dtype."
     return run
 
 
@@ -58,8 +84,8 @@ def _prod(values: torch.Tensor, dim: list[int], keepdim: bool) -> torch.Tensor:
     return values
 
 
-sum = _make("sum", torch.sum)  # noqa: A001 - ttnn's own name
-mean = _make("mean", torch.mean)
+sum = _make("sum", torch.sum, _kept)  # noqa: A001 - ttnn's own name
+mean = _make("mean", torch.mean, _kept)
 max = _make("max", torch.amax)  # noqa: A001 - ttnn's own name
 min = _make("min", torch.amin)  # noqa: A001 - ttnn's own name
 std = _make("std", torch.std)
@@ -72,12 +98,20 @@ def argmax(
     dim: int | None = None,
     keepdim: bool = False,
     *,
-    use_multicore: bool = True,
+    sub_core_grids: object = None,
     memory_config: MemoryConfig | None = None,
+    enable_secondary_dm: bool | None = None,
 ) -> Tensor:
     """Return the index of the largest value as uint32 in ROW_MAJOR layout, the first of equals."""
-    del use_multicore
+    del sub_core_grids, enable_secondary_dm
     values = read("argmax", input_tensor)
+    if input_tensor.layout is Layout.TILE:
+        if dim is None:
+            raise RuntimeError("ttnn.argmax: For inputs with TILE layout, dim parameter must be specified!")
+        if input_tensor.dtype not in {DataType.BFLOAT16, DataType.FLOAT32}:
+            raise RuntimeError(
+                f"ttnn.argmax: Only BFLOAT16, FLOAT32 are supported for TILE layout, got {input_tensor.dtype.name}"
+            )
     if dim is None:
         result = values.flatten(MESH_DIMS).argmax(-1)
     else:
@@ -87,16 +121,22 @@ def argmax(
     )
 
 
-def cumsum(input_tensor: Tensor, dim: int, *, dtype: DataType | None = None) -> Tensor:
+def cumsum(
+    input: Tensor,  # noqa: A002 - ttnn's own name
+    dim: int,
+    *,
+    dtype: DataType | None = None,
+    memory_config: MemoryConfig | None = None,
+) -> Tensor:
     """Return the running sum along ``dim``."""
-    values = read("cumsum", input_tensor)
-    at = dim_in("cumsum", dim, len(input_tensor.extents)) + MESH_DIMS
-    return write("cumsum", values.cumsum(at), input_tensor, dtype=dtype)
+    values = read("cumsum", input)
+    at = dim_in("cumsum", dim, len(input.extents)) + MESH_DIMS
+    return write("cumsum", values.cumsum(at), input, dtype=dtype, memory_config=memory_config)
 
 
 def topk(
     input_tensor: Tensor,
-    k: int,
+    k: int = 32,
     dim: int = -1,
     largest: bool = True,
     sorted: bool = True,  # noqa: A002 - ttnn's own name
@@ -104,11 +144,13 @@ def topk(
     memory_config: MemoryConfig | None = None,
     sub_core_grids: object = None,
     indices_tensor: Tensor | None = None,
+    stable: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return the ``k`` largest values in the input's dtype and their indices, uint16 where they fit."""
-    del sub_core_grids
+    del sub_core_grids, stable
     values = read("topk", input_tensor)
     need_layout("topk", input_tensor, Layout.TILE)
+    need_floating("topk", input_tensor)
     if indices_tensor is not None:
         raise NotImplementedError("ttnn.topk with indices_tensor is not emulated")
     at = dim_in("topk", dim, len(input_tensor.extents))

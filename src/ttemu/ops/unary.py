@@ -17,6 +17,26 @@ __all__ += ["softplus", "sqrt", "square", "swish", "tanh"]
 Function = Callable[[torch.Tensor], torch.Tensor]
 
 
+def _make_approximate(op: str, function: Function) -> Callable[..., Tensor]:
+    """Make a unary op that may be asked for a fast version, which the emulator does not tell apart."""
+    exact = _make(op, function)
+
+    def run(
+        input_tensor: Tensor,
+        *,
+        fast_and_approximate_mode: bool = False,
+        memory_config: MemoryConfig | None = None,
+        output_tensor: Tensor | None = None,
+        sub_core_grids: object = None,
+    ) -> Tensor:
+        del fast_and_approximate_mode, sub_core_grids
+        return exact(input_tensor, memory_config=memory_config, output_tensor=output_tensor)
+
+    run.__name__ = run.__qualname__ = op
+    run.__doc__ = exact.__doc__
+    return run
+
+
 def _make(op: str, function: Function, *, integers: bool = False) -> Callable[..., Tensor]:
     """Make a unary op; without ``integers`` it refuses integer tensors."""
 
@@ -25,7 +45,9 @@ def _make(op: str, function: Function, *, integers: bool = False) -> Callable[..
         *,
         memory_config: MemoryConfig | None = None,
         output_tensor: Tensor | None = None,
+        sub_core_grids: object = None,
     ) -> Tensor:
+        del sub_core_grids
         values = read(op, input_tensor)
         if not integers:
             need_floating(op, input_tensor)
@@ -42,13 +64,13 @@ def _flag(function: Function) -> Function:
 
 silu = swish = _make("silu", torch.nn.functional.silu)
 relu = _make("relu", torch.relu, integers=True)
-exp = _make("exp", torch.exp)
-log = _make("log", torch.log)
-sqrt = _make("sqrt", torch.sqrt)
-rsqrt = _make("rsqrt", torch.rsqrt)
+exp = _make_approximate("exp", torch.exp)
+log = _make_approximate("log", torch.log)
+sqrt = _make_approximate("sqrt", torch.sqrt)
+rsqrt = _make_approximate("rsqrt", torch.rsqrt)
 square = _make("square", torch.square, integers=True)
 reciprocal = _make("reciprocal", torch.reciprocal)
-tanh = _make("tanh", torch.tanh)
+tanh = _make_approximate("tanh", torch.tanh)
 sin = _make("sin", torch.sin)
 cos = _make("cos", torch.cos)
 neg = _make("neg", torch.neg, integers=True)
@@ -68,12 +90,13 @@ def sigmoid(
     input_tensor: Tensor,
     *,
     vector_mode: int = 4,
-    fast_and_approximate_mode: bool = False,
+    mode: object = None,
     memory_config: MemoryConfig | None = None,
     output_tensor: Tensor | None = None,
+    sub_core_grids: object = None,
 ) -> Tensor:
     """Return 1 / (1 + exp(-x)) of every element."""
-    del vector_mode, fast_and_approximate_mode
+    del vector_mode, mode, sub_core_grids
     values = read("sigmoid", input_tensor)
     need_floating("sigmoid", input_tensor)
     result = torch.sigmoid(values)
@@ -112,4 +135,12 @@ def clamp(
     return write("clamp", result, input_tensor, memory_config=memory_config, output_tensor=output_tensor)
 
 
-clip = clamp
+def clip(
+    input_tensor: Tensor,
+    min: float | None = None,  # noqa: A002 - ttnn's own name
+    max: float | None = None,  # noqa: A002 - ttnn's own name
+    *,
+    memory_config: MemoryConfig | None = None,
+) -> Tensor:
+    """Return ``clamp`` of the tensor."""
+    return clamp(input_tensor, min, max, memory_config=memory_config)

@@ -1,0 +1,110 @@
+"""Say what an open mesh is being tested with, so that a test need only name the mesh.
+
+A fixture binds a `Bench` to the device; `TestFactory` looks it up by the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+__all__ = ["Bench", "Bounds", "bench_of", "bind"]
+
+
+class Bounds(Protocol):
+    """What a floor tells: the least PCC and the greatest relative error."""
+
+    @property
+    def pcc(self) -> float:
+        """The least correlation that passes."""
+
+    @property
+    def max_error(self) -> float:
+        """The greatest error that passes, relative to the largest expected value."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loose:
+    """Bounds for a device that nothing was bound to; a bound one has measured floors."""
+
+    pcc: float = 0.99
+    max_error: float = 0.1
+
+
+# The matrix's scale "tiny": divides evenly on every mesh up to 4x8.
+TINY: Mapping[str, object] = MappingProxyType(
+    {
+        "hidden_size": 256,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_local_experts": 32,
+        "num_experts_per_tok": 4,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 32,
+        "vocab_size": 512,
+        "sliding_window": 16,
+        "max_position_embeddings": 2048,
+        "initial_context_length": 64,
+    }
+)
+
+
+def _loose(component: str) -> Bounds:
+    return _Loose()
+
+
+def _forget(name: str, value: object) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Dtype, sizes, splits and floors of the cell that a mesh device is open for."""
+
+    mesh: str
+    dtype: str = "bfloat8_b"
+    scale: str = "tiny"
+    config: Mapping[str, object] = field(default_factory=lambda: TINY)
+    layers: int = 2
+    decode: Mapping[str, int] = field(default_factory=dict)
+    prefill: Mapping[str, int] = field(default_factory=dict)
+    floor: Callable[[str], Bounds] = _loose
+    record: Callable[[str, object], None] = _forget
+    checkpoint: Path | None = None
+    # False on devices that compute nothing (a mock): comparisons then look at shapes alone, and say so.
+    values: bool = True
+
+
+# By the identity of the device object: the real MeshDevice is neither hashable by value nor weakly referable.
+_BOUND: dict[int, Bench] = {}
+
+
+@contextmanager
+def bind(mesh_device: Any, bench: Bench) -> Iterator[None]:
+    """Let tests of ``mesh_device`` find ``bench`` until the context ends."""
+    before = _BOUND.get(id(mesh_device))
+    _BOUND[id(mesh_device)] = bench
+    try:
+        yield
+    finally:
+        _BOUND.pop(id(mesh_device))
+        if before is not None:
+            _BOUND[id(mesh_device)] = before
+
+
+def bench_of(mesh_device: Any) -> Bench:
+    """Return what was bound to the device, or the tiny model spread over all of its mesh."""
+    bound = _BOUND.get(id(mesh_device))
+    if bound is not None:
+        return bound
+    rows, cols = mesh_device.shape[0], mesh_device.shape[1]
+    return Bench(
+        mesh=f"{rows}x{cols}",
+        decode={"tp": cols, "ep": rows, "sp": 1},
+        prefill={"tp": cols, "ep": 1, "sp": rows},
+    )

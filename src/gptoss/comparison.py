@@ -1,0 +1,177 @@
+"""Judge a mesh tensor against what it should be: every copy of it, on every device.
+
+A mesh axis either splits a tensor along a dim or holds copies of it. Shards are joined to whole copies first;
+each copy is then compared by correlation (PCC) and by its largest error, and copies must be alike bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import ttnn
+
+__all__ = ["Comparison", "Floor", "compare", "copies", "correlation"]
+
+Dims = tuple[int | None, int | None]
+
+# Devices that differ are named, but not all 32 of them.
+SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """The least correlation and the greatest error that pass.
+
+    The error is max|actual - expected| / max|expected|.
+    """
+
+    pcc: float
+    max_error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A verdict, true if everything is within bounds; prints its numbers beside the bounds."""
+
+    subject: str
+    floor: Floor
+    pcc: float = float("nan")
+    max_error: float = float("nan")
+    faults: tuple[str, ...] = ()
+    waived: bool = False
+
+    def __bool__(self) -> bool:
+        if self.waived:
+            return not self.faults
+        # Written so that a NaN fails.
+        return not self.faults and self.pcc >= self.floor.pcc and self.max_error <= self.floor.max_error
+
+    def __str__(self) -> str:
+        if self.waived:
+            return f"values waived, shape as expected ({self.subject})"
+        above, below = self.pcc >= self.floor.pcc, self.max_error <= self.floor.max_error
+        parts = [
+            *self.faults,
+            f"PCC {self.pcc:.6f} {'>=' if above else '<'} {self.floor.pcc:.6g}",
+            f"max error {self.max_error:.4g} {'<=' if below else '>'} {self.floor.max_error:.4g}",
+        ]
+        return f"{'; '.join(parts)} ({self.subject})"
+
+    __repr__ = __str__
+
+
+def correlation(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """Return Pearson's correlation in float64, NaN where either side is constant."""
+    pair = torch.stack([actual.flatten(), expected.flatten()]).double()
+    pair = pair - pair.mean(dim=1, keepdim=True)
+    norms = pair.norm(dim=1)
+    if not norms.all():
+        return float("nan")
+    return float((pair[0] * pair[1]).sum() / norms.prod())
+
+
+def copies(actual: Any, mesh_shape: tuple[int, int], dims: Dims = (None, None)) -> dict[tuple[int, int], torch.Tensor]:
+    """Return every whole copy of a mesh tensor, by the coordinate where it starts.
+
+    ``actual`` is a tensor on the mesh, the list of its shards in row-major order, or a host tensor.
+    """
+    if isinstance(actual, torch.Tensor):
+        return {(0, 0): actual.float()}
+    rows, cols = mesh_shape
+    listed = actual if isinstance(actual, Sequence) else ttnn.get_device_tensors(actual)
+    if len(listed) != rows * cols:
+        raise ValueError(f"{len(listed)} shards on a {rows}x{cols} mesh; expected {rows * cols}")
+    hosts = [shard if isinstance(shard, torch.Tensor) else ttnn.to_torch(shard) for shard in listed]
+    grid = {(r, c): hosts[r * cols + c].float() for r in range(rows) for c in range(cols)}
+    for axis, dim in ((1, dims[1]), (0, dims[0])):
+        if dim is not None:
+            grid = _joined(grid, axis, dim)
+    return grid
+
+
+def compare(
+    actual: Any,
+    expected: torch.Tensor,
+    *,
+    mesh_shape: tuple[int, int],
+    floor: Floor,
+    subject: str,
+    dims: Dims = (None, None),
+    values: bool = True,
+) -> Comparison:
+    """Return the verdict on the worst copy; shards may carry zeros beyond ``expected``.
+
+    Without ``values`` only shapes are compared, for devices that compute none.
+    """
+    expected = expected.float()
+    found: list[torch.Tensor] = []
+    faults: list[str] = []
+    for place, copy in copies(actual, mesh_shape, dims).items():
+        trimmed, fault = _trimmed(copy, expected, dims, values=values)
+        if fault:
+            return Comparison(subject=subject, floor=floor, faults=(f"device {place}: {fault}",))
+        if found and not values:
+            continue
+        if not found or not torch.equal(trimmed, found[0]):
+            found.append(trimmed)
+        if len(found) > 1 and trimmed is found[-1]:
+            faults.append(f"device {place} differs from (0, 0) by {_largest(trimmed, found[0]):.4g}")
+    if not values:
+        return Comparison(subject=subject, floor=floor, waived=True)
+    # Tensors, since Python's min and max skip over a NaN.
+    pccs = torch.tensor([correlation(copy, expected) for copy in found], dtype=torch.float64)
+    errors = torch.tensor([_error(copy, expected) for copy in found], dtype=torch.float64)
+    faults = faults[:SHOWN] + _oddities(found[0], expected)
+    return Comparison(
+        subject=subject, floor=floor, pcc=float(pccs.min()), max_error=float(errors.max()), faults=tuple(faults)
+    )
+
+
+def _joined(grid: dict[tuple[int, int], torch.Tensor], axis: int, dim: int) -> dict[tuple[int, int], torch.Tensor]:
+    """Join the shards along one mesh axis, leaving coordinate 0 of it."""
+    lines: dict[tuple[int, int], list[torch.Tensor]] = {}
+    for (row, col), shard in grid.items():
+        lines.setdefault((row, 0) if axis == 1 else (0, col), []).append(shard)
+    return {place: torch.cat(shards, dim=dim) for place, shards in lines.items()}
+
+
+def _trimmed(
+    copy: torch.Tensor, expected: torch.Tensor, dims: Dims, *, values: bool
+) -> tuple[torch.Tensor, str | None]:
+    """Return the copy in the shape of ``expected``, or why it has another."""
+    wanted = (1,) * (copy.dim() - expected.dim()) + tuple(expected.shape)
+    split = {dim % copy.dim() for dim in dims if dim is not None}
+    alike = len(wanted) == copy.dim() and all(
+        have == want or (dim in split and have > want)
+        for dim, (have, want) in enumerate(zip(copy.shape, wanted, strict=True))
+    )
+    if not alike:
+        return copy, f"shape {list(copy.shape)}, expected {list(expected.shape)}"
+    inside = tuple(slice(size) for size in wanted)
+    beyond = copy.clone()
+    beyond[inside] = 0.0
+    if values and beyond.any():
+        return copy, "the padding beyond the last value is not zero"
+    return copy[inside].reshape(expected.shape), None
+
+
+def _oddities(found: torch.Tensor, expected: torch.Tensor) -> list[str]:
+    odd = []
+    for name, tensor in (("the expected value", expected), ("the output", found)):
+        if not tensor.isfinite().all():
+            odd.append(f"{name} holds {int((~tensor.isfinite()).sum())} values that are NaN or infinite")
+        elif tensor.numel() > 1 and bool((tensor == tensor.flatten()[0]).all()):
+            odd.append(f"{name} is the constant {float(tensor.flatten()[0]):.4g}")
+    return odd
+
+
+def _largest(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).abs().max())
+
+
+def _error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    largest = float(expected.abs().max())
+    return _largest(found, expected) / largest if largest else float("nan")

@@ -1,0 +1,54 @@
+"""Stack norm, attention, norm and experts, each sum added to the stream.
+
+Letters: S sequence, H hidden.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ttnn
+
+from gptoss.attention import Attention
+from gptoss.component import Component, flat, reshape_like
+from gptoss.kv_cache import KVCache
+from gptoss.mlp import MLP
+from gptoss.rms_norm import RMSNorm
+from gptoss.rope import Rope
+
+__all__ = ["DecoderLayer"]
+
+
+class DecoderLayer(Component):
+    """One decoder layer."""
+
+    def __init__(self, *args: Any, rope: Rope | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.attention_norm = RMSNorm(*args, name="input_layernorm", **kwargs)
+        self.attention = Attention(*args, rope=rope, **kwargs)
+        self.mlp_norm = RMSNorm(*args, name="post_attention_layernorm", **kwargs)
+        self.mlp = MLP(*args, **kwargs)
+
+    def __call__(self, x: Any) -> Any:
+        """Return [.., S, H] for a prompt [.., S, H]."""
+        return reshape_like(self.prefill(flat(x)), x)
+
+    def prefill(self, x: Any, *, cache: KVCache | None = None, rotation: tuple[Any, Any] | None = None) -> Any:
+        """Return [1, 1, S, H] for a prompt [1, 1, S, H], and fill the cache if there is one."""
+        normed = self.attention_norm.prefill(x)
+        x = ttnn.add(x, self.attention.prefill(normed, cache=cache, rotation=rotation))
+        return ttnn.add(x, self.mlp.prefill(self.mlp_norm.prefill(x)))
+
+    def decode(
+        self,
+        x: Any,
+        position: int,
+        cache: KVCache,
+        *,
+        rotation: tuple[Any, Any] | None = None,
+    ) -> Any:
+        """Return [1, 1, 1, H] for the token at ``position``."""
+        normed = self.attention_norm.prefill(x)
+        attended = self.attention.decode(normed, position, cache, rotation=rotation)
+        x = ttnn.add(x, attended)
+        return ttnn.add(x, self.mlp.decode(self.mlp_norm.prefill(x)))

@@ -1,0 +1,107 @@
+"""Say how a model is spread over a mesh: which axis splits what, in decode and in prefill.
+
+Tensor parallelism splits widths and heads over columns (axis 1). Expert parallelism (decode) and
+sequence parallelism (prefill) split chosen experts and tokens over rows (axis 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gptoss.config import GptOssConfig
+
+__all__ = ["COL_AXIS", "ROW_AXIS", "TILE", "MeshConfig", "MeshConfigError", "Split"]
+
+ROW_AXIS = 0
+COL_AXIS = 1
+TILE = 32
+
+
+class MeshConfigError(ValueError):
+    """A split that the mesh or the model's sizes do not allow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Ways of tensor, expert and sequence parallelism in one mode."""
+
+    tp: int = 1
+    ep: int = 1
+    sp: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class MeshConfig:
+    """A mesh shape with its splits, printed as ``MeshConfig(1x8, tp=8)``."""
+
+    shape: tuple[int, int]
+    decode: Split
+    prefill: Split
+
+    def __post_init__(self) -> None:
+        for mode in ("decode", "prefill"):
+            self._check_split(mode, getattr(self, mode))
+        if self.decode.tp != self.prefill.tp:
+            raise self._error(
+                f"decode tp={self.decode.tp} and prefill tp={self.prefill.tp} differ, "
+                "but both modes read the same weights"
+            )
+
+    @classmethod
+    def of(cls, mesh_device: Any) -> MeshConfig:
+        """Return the default splits of a mesh: columns for tp, rows for ep and sp."""
+        rows, cols = mesh_device.shape[0], mesh_device.shape[1]
+        return cls((rows, cols), decode=Split(tp=cols, ep=rows), prefill=Split(tp=cols, sp=rows))
+
+    @classmethod
+    def from_tables(cls, shape: tuple[int, int], decode: Mapping[str, int], prefill: Mapping[str, int]) -> MeshConfig:
+        """Build from the ``{tp, ep, sp}`` tables of a mesh declaration."""
+        return cls(shape, decode=Split(**decode), prefill=Split(**prefill))
+
+    @property
+    def tp(self) -> int:
+        """Ways that widths and heads are split over columns."""
+        return self.decode.tp
+
+    @property
+    def dp(self) -> int:
+        """Copies of the model in decode: devices / (tp * ep)."""
+        return self.shape[0] * self.shape[1] // (self.decode.tp * self.decode.ep)
+
+    def check(self, config: GptOssConfig) -> None:
+        """Raise if a size of the model does not divide, listing each one that does not."""
+        tp, ep, kv_heads = self.tp, self.decode.ep, config.num_key_value_heads
+        wanted = [
+            ("num_attention_heads", config.num_attention_heads, "tp", tp),
+            ("num_key_value_heads", kv_heads, "tp", tp),
+            ("intermediate_size", config.intermediate_size, "tp", tp),
+            ("num_local_experts", config.num_local_experts, "ep", ep),
+            ("num_experts_per_tok", config.num_experts_per_tok, "ep", ep),
+            ("num_attention_heads", config.num_attention_heads, "num_key_value_heads", kv_heads),
+            ("hidden_size", config.hidden_size, "the tile width", TILE),
+            ("head_dim", config.head_dim, "the tile width", TILE),
+        ]
+        wrong = [f"{name}={size} does not divide by {by}={parts}" for name, size, by, parts in wanted if size % parts]
+        if wrong:
+            raise self._error("; ".join(wrong))
+
+    def _check_split(self, mode: str, split: Split) -> None:
+        rows, cols = self.shape
+        if split.tp not in (1, cols):
+            raise self._error(f"{mode} tp={split.tp}; choose 1 or the {cols} columns")
+        for name, ways in (("ep", split.ep), ("sp", split.sp)):
+            if ways not in (1, rows):
+                raise self._error(f"{mode} {name}={ways}; choose 1 or the {rows} rows")
+        idle = "sp" if mode == "decode" else "ep"
+        if getattr(split, idle) != 1:
+            raise self._error(f"{mode} {idle}={getattr(split, idle)}; {mode} has no {idle}, so 1")
+
+    def _error(self, text: str) -> MeshConfigError:
+        return MeshConfigError(f"mesh {self.shape[0]}x{self.shape[1]}: {text}")
+
+    def __str__(self) -> str:
+        ways = {"tp": self.tp, "ep": self.decode.ep, "sp": self.prefill.sp}
+        shown = [f"{name}={count}" for name, count in ways.items() if count > 1]
+        return f"MeshConfig({', '.join([f'{self.shape[0]}x{self.shape[1]}', *shown])})"
