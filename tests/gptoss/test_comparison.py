@@ -1,0 +1,166 @@
+"""Verdicts: every copy counts, and nothing odd passes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from gptoss.comparison import Floor, compare, copies, correlation
+
+FLOOR = Floor(pcc=0.99, max_error=0.1)
+SHAPE = (2, 2)
+
+
+def judge(shards, expected, **options):
+    chosen = {"mesh_shape": SHAPE, "floor": FLOOR, "subject": "experts, bfloat4_b, 2x2, seed 0"} | options
+    return compare(shards, expected, **chosen)
+
+
+@pytest.fixture
+def expected():
+    return torch.randn(32, 64, generator=torch.Generator().manual_seed(0))
+
+
+def test_equal_copies_pass_with_their_numbers(expected):
+    verdict = judge([expected[None, None]] * 4, expected)
+
+    assert verdict
+    assert str(verdict) == "PCC 1.000000 >= 0.99; max error 0 <= 0.1 (experts, bfloat4_b, 2x2, seed 0)"
+
+
+def test_numbers_stand_beside_their_bounds(expected):
+    noise = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
+
+    verdict = judge([expected + noise] * 4, expected)
+
+    assert not verdict
+    assert re.fullmatch(
+        r"PCC 0\.[67]\d{5} < 0\.99; max error [\d.]+ > 0\.1 \(experts, bfloat4_b, 2x2, seed 0\)", str(verdict)
+    )
+    assert repr(verdict) == str(verdict)
+
+
+def test_scaled_output_fails_by_its_error(expected):
+    # Correlation cannot see a factor.
+    verdict = judge([expected * 1.5] * 4, expected)
+
+    assert not verdict
+    assert verdict.pcc == pytest.approx(1.0)
+    assert verdict.max_error == pytest.approx(0.5)
+
+
+def test_one_bad_device_of_four_fails(expected):
+    verdict = judge([expected] * 3 + [expected.flip(0)], expected)
+
+    assert not verdict
+    assert str(verdict).startswith("device (1, 1) differs from (0, 0) by ")
+    assert verdict.pcc < 0.5
+
+
+def test_copies_must_be_alike_even_within_bounds(expected):
+    verdict = judge([expected] * 3 + [expected + 1e-6], expected)
+
+    assert verdict.pcc > 0.999
+    assert not verdict
+    assert "device (1, 1) differs from (0, 0) by 1" in str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [(float("nan"), "NaN or infinite"), (float("inf"), "NaN or infinite")],
+)
+def test_value_that_is_no_number_fails(expected, bad, message):
+    broken = expected.clone()
+    broken[3, 3] = bad
+
+    verdict = judge([broken] * 4, expected)
+
+    assert not verdict
+    assert f"the output holds 1 values that are {message}" in str(verdict)
+
+
+def test_constant_output_fails(expected):
+    verdict = judge([torch.full_like(expected, 0.5)] * 4, expected)
+
+    assert not verdict
+    assert "the output is the constant 0.5" in str(verdict)
+
+
+def test_zeros_do_not_match_zeros(expected):
+    verdict = judge([torch.zeros_like(expected)] * 4, torch.zeros_like(expected))
+
+    assert not verdict
+    assert "the expected value is the constant 0" in str(verdict)
+
+
+def test_other_shape_fails(expected):
+    verdict = judge([expected.T] * 4, expected)
+
+    assert not verdict
+    assert "device (0, 0): shape [64, 32], expected [32, 64]" in str(verdict)
+
+
+@pytest.mark.parametrize("dims", [(None, 1), (0, None), (0, 1), (1, 0), (-2, -1)])
+def test_shards_are_joined_before_they_are_judged(expected, dims):
+    def piece(row, col):
+        part = expected if dims[0] is None else expected.chunk(2, dims[0])[row]
+        return part if dims[1] is None else part.chunk(2, dims[1])[col]
+
+    shards = [piece(row, col) for row in range(2) for col in range(2)]
+
+    assert judge(shards, expected, dims=dims)
+    assert not judge(shards[::-1], expected, dims=dims)
+
+
+def test_bad_shard_of_the_second_copy_fails(expected):
+    halves = list(expected.chunk(2, dim=1))
+
+    verdict = judge([*halves, halves[0], -halves[1]], expected, dims=(None, 1))
+
+    assert not verdict
+    assert "device (1, 0) differs from (0, 0)" in str(verdict)
+
+
+def test_zero_padding_beyond_the_last_value_is_cut(expected):
+    padded = torch.nn.functional.pad(expected, (0, 32))
+
+    assert judge(list(padded.chunk(2, 1)) * 2, expected, dims=(None, 1))
+
+
+def test_padding_that_is_not_zero_fails(expected):
+    padded = torch.nn.functional.pad(expected, (0, 32), value=1e-9)
+
+    verdict = judge(list(padded.chunk(2, 1)) * 2, expected, dims=(None, 1))
+
+    assert "the padding beyond the last value is not zero" in str(verdict)
+
+
+def test_padding_along_a_dim_that_is_not_split_fails(expected):
+    padded = torch.nn.functional.pad(expected, (0, 0, 0, 1))
+
+    assert "shape [33, 64], expected [32, 64]" in str(judge([padded] * 4, expected))
+
+
+def test_wrong_number_of_shards_is_refused(expected):
+    with pytest.raises(ValueError, match="3 shards on a 2x2 mesh; expected 4"):
+        copies([expected] * 3, SHAPE)
+
+
+def test_waived_values_leave_the_shape(expected):
+    verdict = judge([torch.zeros_like(expected)] * 4, expected, values=False)
+
+    assert verdict
+    assert str(verdict) == "values waived, shape as expected (experts, bfloat4_b, 2x2, seed 0)"
+    assert not judge([expected.T] * 4, expected, values=False)
+
+
+def test_correlation_of_a_constant_is_no_number():
+    assert str(correlation(torch.ones(4), torch.arange(4.0))) == "nan"
+
+
+def test_correlation_is_exact_for_large_offsets():
+    x = torch.arange(1000.0) + 1e6
+
+    assert correlation(x, -x) == pytest.approx(-1.0)

@@ -1,0 +1,174 @@
+"""Setting up a test: what is offered, what is refused, what is recorded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+import ttnn
+
+from gptoss import checkpoint
+from gptoss.bench import Bench, bench_of, bind
+from gptoss.checkpoint import Checkpoint
+from gptoss.comparison import Floor
+from gptoss.config import ConfigError
+from gptoss.factory import Setup, TestFactory
+from gptoss.weights import DummyWeights
+
+SMALL = {
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_local_experts": 8,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "head_dim": 32,
+    "vocab_size": 96,
+}
+
+
+def small_bench(**changes):
+    splits = {"decode": {"tp": 4, "ep": 2, "sp": 1}, "prefill": {"tp": 4, "ep": 1, "sp": 2}}
+    return Bench(
+        **({"mesh": "2x4", "dtype": "bfloat4_b", "scale": "small", "config": SMALL, "layers": 1} | splits | changes)
+    )
+
+
+def test_keys_and_attributes_are_the_same(mesh):
+    setup = TestFactory.setup_test(mesh)
+
+    for key in ("config", "mesh_config", "state_dict", "ccl_manager", "dtype", "mesh_device", "layers", "reference"):
+        assert setup[key] is getattr(setup, key)
+
+
+def test_unknown_key_lists_the_valid_ones(mesh):
+    with pytest.raises(KeyError, match="setup has no 'weights'; choose one of mesh_device, config, mesh_config,"):
+        TestFactory.setup_test(mesh)["weights"]
+
+
+def test_override_changes_config_and_weights(mesh):
+    setup = TestFactory.setup_test(mesh, hidden_size=128, layers=1, dtype=ttnn.bfloat4_b)
+
+    assert setup.config.hidden_size == 128
+    assert setup.state_dict["model.norm.weight"].shape == (128,)
+    assert (setup.layers, setup.dtype) == (1, ttnn.bfloat4_b)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"num_experts": 8}, "setup_test: GptOssConfig has no field 'num_experts'; did you mean num_local_experts"),
+        ({"use_real_weights": True}, "setup_test: GptOssConfig has no field 'use_real_weights'; choose one of"),
+    ],
+)
+def test_unknown_override_is_refused(mesh, override, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        TestFactory.setup_test(mesh, **override)
+
+
+def test_unbound_mesh_gets_the_tiny_model(mesh):
+    setup = TestFactory.setup_test(mesh)
+
+    assert (setup.config.hidden_size, setup.layers, setup.dtype) == (256, 2, ttnn.bfloat8_b)
+    assert bench_of(mesh).mesh == "2x4"
+
+
+def test_bound_bench_is_found_by_the_device_and_forgotten(mesh):
+    outer, inner = small_bench(), small_bench(layers=3)
+
+    with bind(mesh, outer):
+        with bind(mesh, inner):
+            assert bench_of(mesh) is inner
+        assert bench_of(mesh) is outer
+        setup = TestFactory.setup_test(mesh)
+    assert (setup.config.hidden_size, setup.dtype) == (64, ttnn.bfloat4_b)
+    assert bench_of(mesh).scale == "tiny"
+
+
+def test_floor_and_numbers_of_a_component_are_recorded(mesh):
+    recorded = {}
+    bench = small_bench(floor={"mlp": Floor(pcc=0.9, max_error=0.5)}.__getitem__, record=recorded.__setitem__)
+    host = torch.randn(32, 64)
+
+    with bind(mesh, bench):
+        verdict = TestFactory.compare_tensors([host] * 8, host, mesh, component="mlp")
+
+    assert verdict
+    assert recorded == {"pcc.mlp": pytest.approx(1.0), "max_error.mlp": 0.0, "floor.mlp": 0.9}
+
+
+def test_verdict_names_component_cell_and_seed(mesh):
+    torch.manual_seed(77)
+    host = torch.randn(32, 64)
+    with bind(mesh, small_bench(floor=lambda component: Floor(pcc=0.9, max_error=0.5))):
+        verdict = TestFactory.compare_tensors([host.flip(0)] * 8, host, mesh, component="mlp")
+
+    assert not verdict
+    assert str(verdict).endswith("(mlp, bfloat4_b, 2x4, small, seed 77)")
+
+
+def test_threshold_of_the_call_wins(mesh):
+    host = torch.randn(64, 64)
+    near = [host + 0.01 * torch.randn(64, 64)] * 8
+
+    assert TestFactory.compare_tensors(near, host, mesh, 0.999)
+    assert not TestFactory.compare_tensors(near, host, mesh, 0.9999999)
+
+
+def test_waived_values_are_not_recorded(mesh):
+    recorded = {}
+    with bind(mesh, small_bench(values=False, record=recorded.__setitem__)):
+        verdict = TestFactory.compare_tensors([torch.zeros(4, 4)] * 8, torch.ones(4, 4), mesh, component="mlp")
+
+    assert verdict
+    assert recorded == {}
+
+
+def test_checkpoint_weights_reach_the_setup(mesh, tmp_path):
+    bench = small_bench(checkpoint=tmp_path)
+    with bind(mesh, replace(bench, checkpoint=None)):
+        made = TestFactory.setup_test(mesh).state_dict
+    checkpoint.write(tmp_path, made, packed=True)
+
+    with bind(mesh, bench):
+        setup = TestFactory.setup_test(mesh)
+        changed = TestFactory.setup_test(mesh, hidden_size=96)
+
+    assert isinstance(setup.state_dict, Checkpoint)
+    assert isinstance(changed.state_dict, DummyWeights), "a checkpoint has weights of its own sizes only"
+
+
+def test_routing_that_is_drawn_is_a_routing(mesh):
+    setup = TestFactory.setup_test(mesh)
+
+    routing = setup.draws.routing(32, pool=8)
+
+    assert routing.shape == (32, 32)
+    assert (routing != 0).sum(dim=1).tolist() == [4] * 32
+    assert 4 < (routing != 0).any(dim=0).sum() <= 8
+    assert torch.allclose(routing.sum(dim=1), torch.ones(32), atol=0.02)
+
+
+def test_decided_tokens_have_a_clear_choice(mesh):
+    setup = TestFactory.setup_test(mesh)
+
+    x = setup.draws.decided(40, layer=0)
+
+    scores = setup.reference.router_logits(x, 0).sort(descending=True).values
+    assert x.shape == (40, 256)
+    assert (scores[:, 3] - scores[:, 4]).min() > 0.1
+
+
+@pytest.mark.parametrize(("window", "length"), [(16, 32), (128, 160), (120, 160), (8, 32)])
+def test_prompt_outgrows_the_window(mesh, window, length):
+    assert TestFactory.setup_test(mesh, sliding_window=window).length == length
+
+
+def test_setup_is_frozen(mesh):
+    setup = TestFactory.setup_test(mesh)
+
+    assert isinstance(setup, Setup)
+    with pytest.raises(AttributeError):
+        setup.layers = 3

@@ -1,0 +1,8 @@
+"""What the guide's tests import: the factory, and the mark that says on which meshes they run."""
+
+from __future__ import annotations
+
+from gptoss.factory import TestFactory
+from meshsweep.marks import parametrize_mesh
+
+__all__ = ["TestFactory", "parametrize_mesh"]
