@@ -12,7 +12,7 @@ import pytest
 
 
 @pytest.fixture
-def mesh_device(request, mesh_device, matrix, cell):
+def mesh_device(request, mesh_device, matrix, cell, environment):
     """Return the cell's open mesh, bound to the cell's dtype, sizes, splits and floors."""
     from dataclasses import asdict
 
@@ -30,6 +30,7 @@ def mesh_device(request, mesh_device, matrix, cell):
         floor=lambda component: matrix.floor(component, cell),
         # Not record_property, which warns where the user has pytest write JUnit.
         record=lambda name, value: request.node.user_properties.append((name, value)),
+        values=environment.values,
         checkpoint=Path(os.environ["GPT_DIR"]) if os.environ.get("GPT_DIR") else None,
     )
     with bind(mesh_device, bench):

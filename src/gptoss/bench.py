@@ -5,6 +5,7 @@ A fixture binds a `Bench` to the device; `TestFactory` looks it up by the device
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -78,6 +79,8 @@ class Bench:
     checkpoint: Path | None = None
     # False on devices that compute nothing (a mock): comparisons then look at shapes alone, and say so.
     values: bool = True
+    # Numbers the comparisons whose values were waived, so that none is waived in silence.
+    waived: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
 
 # By the identity of the device object: the real MeshDevice is neither hashable by value nor weakly referable.

@@ -159,7 +159,7 @@ def _made(ours: argparse.Namespace, places: _Places) -> tuple[Any, Any]:
     _check_suite(places, matrix.defaults.suite)
     workers = ours.workers or _cores()
     made = plan.make(matrix, chosen, selection.expand(matrix, chosen), workers=workers)
-    backends.get(matrix.environments[made.environment].backend)
+    backends.get(matrix.environments[made.environment])
     return matrix, made
 
 

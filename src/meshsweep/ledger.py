@@ -42,6 +42,12 @@ class Result:
         values = [value for name, value in self.properties.items() if name.startswith("pcc.")]
         return min(map(_number, values), key=_badness, default=None)
 
+    @property
+    def waived(self) -> int:
+        """How many comparisons looked at shapes alone, since the devices computed no values."""
+        number = self.properties.get("waived", 0)
+        return number if isinstance(number, int) else 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -58,6 +64,7 @@ class Row:
     pcc_test: str
     wall_s: float
     busy_s: float
+    waived: int
     problem: str
 
 
@@ -66,7 +73,8 @@ class Ledger:
     """Everything that is known of one or several runs.
 
     ``absent`` says of cells why none of their tests is known; ``infra`` what let the run down;
-    ``notes`` what was lost without changing any outcome.
+    ``notes`` what was lost without changing any outcome; ``waived`` how many assertions
+    on values were waived, on devices that compute none.
     """
 
     runs: tuple[Mapping[str, Any], ...]
@@ -82,6 +90,7 @@ class Ledger:
     wall_s: float
     mesh_opens: int
     mesh_open_s: float
+    waived: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -183,6 +192,7 @@ class _Fold:
             wall_s=self.last - run.get("t", self.last),
             mesh_opens=len(opens),
             mesh_open_s=sum(opens),
+            waived=sum(result.waived for result in finished),
         )
 
     def _result(self, test: str) -> Result:
@@ -230,6 +240,7 @@ def merge(ledgers: Sequence[Ledger]) -> Ledger:
         wall_s=sum(ledger.wall_s for ledger in ledgers),
         mesh_opens=sum(ledger.mesh_opens for ledger in ledgers),
         mesh_open_s=sum(ledger.mesh_open_s for ledger in ledgers),
+        waived=sum(ledger.waived for ledger in ledgers),
     )
 
 
@@ -256,6 +267,7 @@ def _row(environment: str, cell: str, results: Sequence[Result], ledger: Ledger)
         pcc_test=short_name(lowest[1]) if lowest else "",
         wall_s=_wall(results),
         busy_s=sum(result.duration_s for result in results),
+        waived=sum(result.waived for result in results),
         problem=_problem(counts, len(results), ledger.absent.get((environment, cell)), filtered=ledger.filtered),
     )
 

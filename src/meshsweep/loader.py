@@ -99,6 +99,8 @@ class _Axes:
             requirements=table.texts("requirements", ()),
             constraints=table.path("constraints", self.reader.directory, None),
             standin=table.text("standin", None),
+            arch=table.text("arch", "wormhole_b0"),
+            values=table.flag("values", True),
         )
 
     def _tier(self, name: str, table: Table) -> Tier:

@@ -60,7 +60,10 @@ class Scale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """What the tests run on: a Python, pinned requirements and a backend."""
+    """What the tests run on: a Python, pinned requirements and a backend.
+
+    Without ``values`` the devices compute none: assertions on values are waived and counted.
+    """
 
     name: str
     about: str
@@ -69,6 +72,8 @@ class Environment:
     requirements: tuple[str, ...]
     constraints: str | None
     standin: str | None
+    arch: str
+    values: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

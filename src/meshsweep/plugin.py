@@ -18,7 +18,7 @@ from meshsweep.cell import Cell
 from meshsweep.errors import UserError
 from meshsweep.expansion import Expander
 from meshsweep.marks import MARK
-from meshsweep.matrix import Matrix
+from meshsweep.matrix import Environment, Matrix
 from meshsweep.meshpool import MeshPool
 from meshsweep.outcome import INFRA
 from meshsweep.rundir import RunDir
@@ -137,7 +137,7 @@ def _join(config: pytest.Config, sweep: Sweep) -> None:
         keeps_meshless=sweep.keeps_meshless,
     )
     config.pluginmanager.register(expander)
-    backend = backends.get(sweep.matrix.environments[sweep.environment].backend)
+    backend = backends.get(sweep.matrix.environments[sweep.environment])
     is_worker = hasattr(config, "workerinput")
     # xdist stands aside where tests are only collected.
     distributes = bool(config.getoption("tx", None)) and not config.option.collectonly
@@ -156,7 +156,7 @@ def _join_worker(config: pytest.Config, sweep: Sweep, backend: backends.Backend)
 
     given = getattr(config, "workerinput", {}).get("slot")
     slot = Slot.from_json(given) if given else (sweep.wave.slots[0] if sweep.wave else None)
-    backend.activate(slot)
+    backend.activate(slot, [sweep.matrix.meshes[name] for name in dict.fromkeys(cell.mesh for cell in sweep.cells)])
     config.stash[POOL] = MeshPool(backend)
     worker.join(config, sweep.rundir, sweep.wave)
 
@@ -174,6 +174,12 @@ def matrix(request: pytest.FixtureRequest) -> Matrix:
     if sweep is None:
         pytest.fail(f"no matrix in {request.config.rootpath}; add matrix/ or use --sweep-matrix", pytrace=False)
     return sweep.matrix
+
+
+@pytest.fixture(scope="session")
+def environment(request: pytest.FixtureRequest, matrix: Matrix) -> Environment:
+    """Return the environment that the tests run in."""
+    return matrix.environments[request.config.stash[SWEEP].environment]
 
 
 @pytest.fixture(scope="session")

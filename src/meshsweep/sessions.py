@@ -14,7 +14,9 @@ is installed.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -78,15 +80,15 @@ class _Declaration:
         self._chosen = chosen
 
     def declare(self) -> None:
-        environments = {self._chosen.name: self._chosen}
-        for spec in self._matrix.sessions.values():
-            environments[spec.environment] = self._matrix.environments[spec.environment]
-        for environment in environments.values():
+        for environment in self._matrix.environments.values():
             self._declare_environment(environment)
         for mesh in self._matrix.meshes:
             self._declare(f"mesh_{mesh}", ["run", "--mesh", mesh], f"Run the suite on a {mesh} mesh.", ["mesh"])
         self._declare("sweep", ["run"], "Run the suite on every mesh of a tier.")
         self._declare("report", ["report"], "Show the summary of the last run, or merge several.")
+        for environment in self._matrix.environments.values():
+            if environment.name != self._matrix.defaults.environment:
+                self._declare_elsewhere(environment)
         for spec in self._matrix.sessions.values():
             self._declare_own(spec)
 
@@ -100,12 +102,30 @@ class _Declaration:
         python = _python(environment)
         nox.session(name=_env_session(environment.name), python=python, reuse_venv=True, default=False)(install)
 
-    def _declare(self, name: str, command: list[str], text: str, tags: Sequence[str] = ()) -> None:
+    def _declare_elsewhere(self, environment: Environment) -> None:
+        """Declare ``mesh_<shape>_<environment>``: the same runs without naming ``--env``."""
+        for mesh in self._matrix.meshes:
+            command = ["run", "--env", environment.name, "--mesh", mesh]
+            text = f"Run the suite on a {mesh} mesh in the environment {environment.name}."
+            name, tags = f"mesh_{mesh}_{environment.name}", [f"mesh_{environment.name}"]
+            self._declare(name, command, text, tags, environment=environment)
+
+    def _declare(
+        self,
+        name: str,
+        command: list[str],
+        text: str,
+        tags: Sequence[str] = (),
+        *,
+        environment: Environment | None = None,
+    ) -> None:
+        where = environment or self._chosen
+
         def run(session: nox.Session) -> None:
-            bin_dir = _bin(session, self._chosen.name)
+            bin_dir = _bin(session, where.name)
             session.run(str(bin_dir / "meshsweep"), *command, *session.posargs, external=True, **_PATIENCE)
 
-        _session(name, run, text, requires=self._chosen.name, default=False, tags=tags)
+        _session(name, run, text, requires=where.name, default=False, tags=tags)
 
     def _declare_own(self, spec: SessionSpec) -> None:
         environment = self._matrix.environments[spec.environment]
@@ -148,8 +168,28 @@ def _python(environment: Environment) -> str | None:
     """Return the first declared Python that can be found, or the first for nox to refuse by name."""
     if not environment.python:
         return None
-    found = [version for version in environment.python if shutil.which(f"python{version}")]
+    found = [path for version in environment.python if (path := _find_python(version))]
     return (found or list(environment.python))[0]
+
+
+def _find_python(version: str) -> str | None:
+    """Return a working Python of a version: on the PATH, or among pyenv's own.
+
+    pyenv puts a program of every version on the PATH, which refuses to run unless that
+    version is active; nox would take it for the real one.
+    """
+    home = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    named = shutil.which(f"python{version}")
+    inside = sorted(home.glob(f"versions/{version}.*/bin/python{version}"))
+    candidates = [named] * (named is not None) + [str(path) for path in reversed(inside)]
+    return next((path for path in candidates if path and _answers(path)), None)
+
+
+def _answers(python: str) -> bool:
+    try:
+        return subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
 
 
 def _bin(session: nox.Session, environment: str) -> Path:

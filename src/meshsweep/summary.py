@@ -71,8 +71,12 @@ def exit_code(ledger: Ledger) -> int:
 def cells_of(row: Row) -> list[str]:
     """Return the columns of a row as text, the cell first."""
     counts = [sum(row.counts.get(outcome, 0) for outcome in wanted) for wanted in COLUMNS.values()]
-    pcc = "" if row.pcc is None else f"{row.pcc:.5f}"
+    pcc = _waived(row.waived) if row.pcc is None else f"{row.pcc:.5f}"
     return [row.cell, str(row.planned), *(str(c) if c else "-" for c in counts), pcc, row.pcc_test, f"{row.busy_s:.1f}"]
+
+
+def _waived(number: int) -> str:
+    return f"{number} waived" if number else ""
 
 
 def headings() -> list[str]:
@@ -85,9 +89,11 @@ def totals(ledger: Ledger) -> str:
     counts = {title: sum(result.outcome in wanted for result in ledger.results) for title, wanted in COLUMNS.items()}
     said = ", ".join(f"{number} {title}" for title, number in counts.items() if number)
     busy = sum(result.duration_s for result in ledger.results)
+    opened = f"{count(ledger.mesh_opens, 'mesh', 'meshes')} opened in {ledger.mesh_open_s:.2f} s"
+    waived = f"; {count(ledger.waived, 'comparison')} of values waived" if ledger.waived else ""
     return (
         f"{len(ledger.results)} planned: {said or 'nothing ran'}; {ledger.wall_s:.1f} s, "
-        f"{busy:.1f} s of tests, {count(ledger.mesh_opens, 'mesh', 'meshes')} opened in {ledger.mesh_open_s:.2f} s"
+        f"{busy:.1f} s of tests, {opened}{waived}"
     )
 
 
@@ -99,6 +105,7 @@ def as_json(ledger: Ledger) -> str:
         "wall_s": ledger.wall_s,
         "mesh_opens": ledger.mesh_opens,
         "mesh_open_s": ledger.mesh_open_s,
+        "waived": ledger.waived,
         "included": [{"cell": cell, "reason": reason} for cell, reason in ledger.included],
         "excluded": [{"cell": cell, "reason": reason} for cell, reason in ledger.excluded],
         "cells": [asdict(row) for row in rows(ledger)],

@@ -16,7 +16,9 @@ from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
-from meshsweep import backends, loader
+import ttemu
+from meshsweep import loader
+from tests.gptoss.conftest import opened
 
 ROOT = Path(__file__).parents[2]
 # The published sizes take minutes a cell; the small ones are what every change runs.
@@ -56,26 +58,25 @@ def measure(matrix, mesh, scale, seeds, worst):
     from gptoss.comparison import Floor
     from gptoss.factory import Bench, bind
 
-    backend, declared, sizes = backends.get("emulated"), matrix.meshes[mesh], matrix.scales[scale]
-    device = backend.open(declared)
-    for dtype in matrix.dtypes:
-        bench = Bench(
-            mesh=mesh,
-            dtype=dtype,
-            scale=scale,
-            config=sizes.config,
-            layers=sizes.layers,
-            decode=asdict(declared.decode),
-            prefill=asdict(declared.prefill),
-            floor=lambda component: Floor(pcc=-1.0, max_error=math.inf),
-            record=lambda name, value, dtype=dtype: worst.note(dtype, scale, name, value),
-        )
-        with bind(device, bench):
-            for seed in range(seeds):
-                for test in tests_of_the_guide():
-                    torch.manual_seed(zlib.crc32(f"{mesh}-{dtype}-{scale}-{test.__name__}-{seed}".encode()))
-                    test(device, seed)
-    backend.close(device)
+    declared, sizes = matrix.meshes[mesh], matrix.scales[scale]
+    with opened(declared.shape.rows, declared.shape.cols) as device:
+        for dtype in matrix.dtypes:
+            bench = Bench(
+                mesh=mesh,
+                dtype=dtype,
+                scale=scale,
+                config=sizes.config,
+                layers=sizes.layers,
+                decode=asdict(declared.decode),
+                prefill=asdict(declared.prefill),
+                floor=lambda component: Floor(pcc=-1.0, max_error=math.inf),
+                record=lambda name, value, dtype=dtype: worst.note(dtype, scale, name, value),
+            )
+            with bind(device, bench):
+                for seed in range(seeds):
+                    for test in tests_of_the_guide():
+                        torch.manual_seed(zlib.crc32(f"{mesh}-{dtype}-{scale}-{test.__name__}-{seed}".encode()))
+                        test(device, seed)
 
 
 def rows(worst):
@@ -129,7 +130,7 @@ def main():
     parser.add_argument("--meshes", nargs="+", default=list(matrix.meshes))
     parser.add_argument("--scales", nargs="+", default=list(SCALES))
     given = parser.parse_args()
-    backends.get("emulated").activate(None)
+    ttemu.install()
     worst = Worst()
     for mesh in given.meshes:
         for scale in given.scales:

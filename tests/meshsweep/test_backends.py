@@ -10,14 +10,31 @@ from pathlib import Path
 import pytest
 
 from meshsweep import backends
+from meshsweep.backends.mock import MockBackend
 from meshsweep.backends.ttnn import TtnnBackend
-from meshsweep.errors import SelectionError
-from meshsweep.matrix import Matrix
+from meshsweep.errors import SelectionError, UserError
+from meshsweep.matrix import Environment, Matrix
 from meshsweep.slots import Slot
 
 from .project import Project
 
 SLOT = Slot(name="galaxy.1", machine="galaxy", chips=(8, 9))
+
+
+def environment(backend: str, **changes: object) -> Environment:
+    """Return an environment with a backend."""
+    fields: dict[str, object] = {
+        "name": "here",
+        "about": "x",
+        "backend": backend,
+        "python": (),
+        "requirements": (),
+        "constraints": None,
+        "standin": None,
+        "arch": "wormhole_b0",
+        "values": True,
+    }
+    return Environment(**{**fields, **changes})
 
 
 def hide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,25 +45,26 @@ def hide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_unknown_backend_names_the_nearest() -> None:
     with pytest.raises(SelectionError) as caught:
-        backends.get("emulate")
+        backends.get(environment("emulate"))
 
     assert str(caught.value) == (
-        "matrix/environments.toml: unknown backend 'emulate'; did you mean emulated? choose from emulated, ttnn"
+        "matrix/environments.toml: unknown backend 'emulate'; did you mean emulated? choose from emulated, mock, ttnn"
     )
 
 
-@pytest.mark.parametrize("name", ["emulated", "ttnn"])
+@pytest.mark.parametrize("name", ["emulated", "mock", "ttnn"])
 def test_declared_backends_can_be_had(name: str) -> None:
-    assert isinstance(backends.get(name), TtnnBackend)
+    assert isinstance(backends.get(environment(name)), TtnnBackend)
 
 
 def test_slot_shows_its_chips_only(monkeypatch: pytest.MonkeyPatch) -> None:
     hide_nothing(monkeypatch)
-    TtnnBackend().activate(Slot(name="virtual.0", machine="virtual", chips=()))
-    TtnnBackend().activate(None)
+    backend = TtnnBackend(environment("ttnn"))
+    backend.activate(Slot(name="virtual.0", machine="virtual", chips=()), [])
+    backend.activate(None, [])
 
     assert "TT_VISIBLE_DEVICES" not in os.environ
-    TtnnBackend().activate(SLOT)
+    backend.activate(SLOT, [])
     assert os.environ["TT_VISIBLE_DEVICES"] == "8,9"
 
 
@@ -58,7 +76,7 @@ def test_fabric_is_set_before_opening(project: Project, monkeypatch: pytest.Monk
     spec.loader.exec_module(standin)
     monkeypatch.setitem(sys.modules, "ttnn", standin)
     hide_nothing(monkeypatch)
-    backend = TtnnBackend()
+    backend = TtnnBackend(environment("ttnn"))
     for mesh in ("1x8", "1x1"):
         backend.close(backend.open(declared.meshes[mesh]))
 
@@ -78,8 +96,9 @@ EMULATED = """
     from meshsweep.backends.emulated import EmulatedBackend
     from meshsweep.slots import Slot
 
-    EmulatedBackend().activate(Slot(name="galaxy.0", machine="galaxy", chips=(0, 1)))
-    EmulatedBackend().activate(None)
+    backend = EmulatedBackend(None)
+    backend.activate(Slot(name="galaxy.0", machine="galaxy", chips=(0, 1)), [])
+    backend.activate(None, [])
     before = "ttemu" in sys.modules
     import ttnn
     print(before, ttnn.mark, os.environ["TTEMU_MACHINE"])
@@ -103,3 +122,20 @@ def test_emulator_loads_on_first_import(tmp_path: Path) -> None:
     done = project.call("script.py")
 
     assert (done.out, done.err) == ("False the emulator galaxy\n", "")
+
+
+@pytest.mark.parametrize(("meshes", "chips"), [(["1x8"], 8), (["1x1", "1x8"], 32)])
+def test_mock_cluster_holds_the_meshes(package: Path, declared: Matrix, meshes: list[str], chips: int) -> None:
+    backend = MockBackend(environment("mock", name="mock"))
+    backend.activate(SLOT, [declared.meshes[mesh] for mesh in meshes])
+    text = Path(os.environ["TT_METAL_MOCK_CLUSTER_DESC_PATH"]).read_text(encoding="utf-8")
+
+    assert text.count(": wormhole_b0") == chips
+    assert os.environ["TT_METAL_CACHE"].endswith("meshsweep/mock/galaxy.1")
+
+
+def test_silicon_refuses_the_null_compiler(package: Path, declared: Matrix) -> None:
+    MockBackend(environment("mock")).activate(SLOT, [declared.meshes["1x8"]])
+
+    with pytest.raises(UserError, match=r"the null compiler of a mock run stands in .*; remove it"):
+        TtnnBackend(environment("ttnn")).activate(SLOT, [])

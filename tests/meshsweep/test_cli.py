@@ -132,7 +132,10 @@ def test_unknown_backend_is_refused(here: Project, capsys: pytest.CaptureFixture
 
     assert (code, capsys.readouterr().err) == (
         2,
-        "meshsweep: matrix/environments.toml: unknown backend 'ttn'; did you mean ttnn? choose from emulated, ttnn\n",
+        (
+            "meshsweep: matrix/environments.toml: unknown backend 'ttn'; "
+            "did you mean ttnn? choose from emulated, mock, ttnn\n"
+        ),
     )
 
 

@@ -78,12 +78,17 @@ def test_listing_explains_every_session(project: Project) -> None:
     assert done.code == 0, done.lines
     assert re.findall(r"^[*-] (\S+)(?: \[\w+\])? -> (.+)$", done.out, re.MULTILINE) == [
         ("env_fake", "Install the environment fake: a ttnn.py beside the tests."),
+        ("env_silicon", "Install the environment silicon: the real one."),
         ("mesh_1x1", "Run the suite on a 1x1 mesh."),
         ("mesh_1x2", "Run the suite on a 1x2 mesh."),
         ("mesh_1x8", "Run the suite on a 1x8 mesh."),
         ("mesh_4x4", "Run the suite on a 4x4 mesh."),
         ("sweep", "Run the suite on every mesh of a tier."),
         ("report", "Show the summary of the last run, or merge several."),
+        *(
+            (f"mesh_{mesh}_silicon", f"Run the suite on a {mesh} mesh in the environment silicon.")
+            for mesh in ("1x1", "1x2", "1x8", "4x4")
+        ),
         ("tests", "Run the tests."),
     ]
 
@@ -213,13 +218,29 @@ def test_pins_differ_between_extras(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("python", "found"), [((), None), (("3.99", "3.98"), "3.99"), (("3.99", "3.0-here"), "3.0-here")]
+    ("python", "found"), [((), None), (("3.99", "3.98"), "3.99"), (("3.99", "3.0-here"), "python3.0-here")]
 )
 def test_first_python_at_hand_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: tuple[str, ...], found: str | None
 ) -> None:
     interpreter = tmp_path / "python3.0-here"
-    interpreter.touch(mode=0o755)
+    interpreter.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+    interpreter.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert sessions._python(Bench(tmp_path, python=python).environment) == found
+    chosen = sessions._python(Bench(tmp_path, python=python).environment)
+
+    assert (chosen and Path(chosen).name) == found
+
+
+def test_python_of_pyenv_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shim of pyenv stands on the PATH and refuses; the interpreter itself is elsewhere."""
+    inside = tmp_path / "versions/3.77.1/bin/python3.77"
+    for path, code in ((tmp_path / "python3.77", 127), (inside, 0)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\nexit {code}\n", encoding="utf-8")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+
+    assert sessions._python(Bench(tmp_path, python=("3.77",)).environment) == str(inside)

@@ -150,3 +150,11 @@ def test_verdict_is_a_word(outcome: str, word: str) -> None:
 
 def test_infrastructure_has_its_own_verdict() -> None:
     assert summary.verdict(Log().collected("t").reported("t", "infra").ledger) == "infrastructure failed"
+
+
+def test_waived_values_are_counted_and_shown() -> None:
+    log = Log().collected("t", "u").reported("t", waived=3).reported("u", waived=1)
+    (row,) = summary.rows(log.ledger)
+
+    assert "4 waived" in summary.cells_of(row)
+    assert summary.totals(log.ledger).endswith("; 4 comparisons of values waived")

@@ -11,6 +11,7 @@ from importlib.util import spec_from_loader
 from types import ModuleType
 
 from meshsweep.backends.ttnn import TtnnBackend
+from meshsweep.matrix import Mesh
 from meshsweep.slots import Slot
 
 __all__ = ["EmulatedBackend"]
@@ -21,7 +22,7 @@ _EMULATOR = "ttemu"
 class EmulatedBackend(TtnnBackend):
     """Opens meshes of the emulator; its machine is the slot's, or a virtual one."""
 
-    def activate(self, slot: Slot | None) -> None:
+    def activate(self, slot: Slot | None, meshes: Sequence[Mesh]) -> None:
         """Make ``import ttnn`` mean the emulator, even where the real one is installed."""
         if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
             sys.meta_path.insert(0, _Finder())

@@ -1,0 +1,57 @@
+"""The real ``ttnn`` on a cluster that is only described: everything but the numbers is real."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from meshsweep import cluster, toolchain
+from meshsweep.backends.ttnn import TtnnBackend
+from meshsweep.matrix import Mesh
+from meshsweep.shape import MeshShape
+from meshsweep.slots import Slot
+
+__all__ = ["MockBackend"]
+
+#: Holds every mesh that a matrix is likely to name, where a process opens more than one.
+_GALAXY = MeshShape(rows=4, cols=8)
+
+
+class MockBackend(TtnnBackend):
+    """Opens meshes of a described cluster, which every worker has for itself."""
+
+    def activate(self, slot: Slot | None, meshes: Sequence[Mesh]) -> None:
+        """Describe a cluster that holds ``meshes``, and keep kernels where only this slot builds them."""
+        toolchain.install()
+        scratch = Path(tempfile.mkdtemp(prefix="meshsweep-mock-"))
+        atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+        description = scratch / "cluster.yaml"
+        description.write_text(cluster.describe(_shape(meshes), arch=self._environment.arch), encoding="utf-8")
+        os.environ["TT_METAL_MOCK_CLUSTER_DESC_PATH"] = str(description)
+        # Two processes that build the same kernel in one cache get in each other's way.
+        os.environ["TT_METAL_CACHE"] = str(_kernels(self._environment.name, slot))
+        os.environ.setdefault("TT_METAL_LOGGER_LEVEL", "error")
+
+    def _options(self) -> dict[str, Any]:
+        import ttnn
+
+        if self._environment.arch != "wormhole_b0":
+            return {}
+        # Wormhole's default takes a column of cores away which programs are then still placed on.
+        config = ttnn.DispatchCoreConfig(ttnn.DispatchCoreType.WORKER, ttnn.DispatchCoreAxis.ROW)
+        return {"dispatch_core_config": config}
+
+
+def _shape(meshes: Sequence[Mesh]) -> MeshShape:
+    shapes = {mesh.shape for mesh in meshes}
+    return shapes.pop() if len(shapes) == 1 else _GALAXY
+
+
+def _kernels(environment: str, slot: Slot | None) -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "meshsweep" / environment / (slot.name if slot is not None else "alone")
