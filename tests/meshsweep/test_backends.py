@@ -128,9 +128,10 @@ def test_emulator_loads_on_first_import(tmp_path: Path) -> None:
 def test_mock_cluster_holds_the_meshes(package: Path, declared: Matrix, meshes: list[str], chips: int) -> None:
     backend = MockBackend(environment("mock", name="mock"))
     backend.activate(SLOT, [declared.meshes[mesh] for mesh in meshes])
-    text = Path(os.environ["TT_METAL_MOCK_CLUSTER_DESC_PATH"]).read_text(encoding="utf-8")
+    description = Path(os.environ["TT_METAL_MOCK_CLUSTER_DESC_PATH"])
 
-    assert text.count(": wormhole_b0") == chips
+    assert description.read_text(encoding="utf-8").count(": wormhole_b0") == chips
+    assert os.environ["TT_METAL_LOGS_PATH"] == str(description.parent)
     assert os.environ["TT_METAL_CACHE"].endswith("meshsweep/mock/galaxy.1")
 
 

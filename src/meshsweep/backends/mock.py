@@ -35,6 +35,8 @@ class MockBackend(TtnnBackend):
         os.environ["TT_METAL_MOCK_CLUSTER_DESC_PATH"] = str(description)
         # Two processes that build the same kernel in one cache get in each other's way.
         os.environ["TT_METAL_CACHE"] = str(_kernels(self._environment.name, slot))
+        # Else ttnn leaves a folder of its notes wherever the command was called from.
+        os.environ["TT_METAL_LOGS_PATH"] = str(scratch)
         os.environ.setdefault("TT_METAL_LOGGER_LEVEL", "error")
 
     def _options(self) -> dict[str, Any]:
