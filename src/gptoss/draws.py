@@ -61,6 +61,8 @@ class Draws:
     def is_clear(self, x: torch.Tensor, layer: int, depth: int = 1) -> torch.Tensor:
         """Return which inputs [S, H] of a router are no near tie, [S], after ``depth`` layers of rounding."""
         last = self.config.num_experts_per_tok
+        if last == self.config.num_local_experts:
+            return torch.ones(len(x), dtype=torch.bool)
         scores = self.reference.router_logits(x, layer).sort(descending=True).values
         return scores[:, last - 1] - scores[:, last] > MARGIN * depth
 

@@ -109,10 +109,12 @@ class TestFactory:
         *,
         component: str | None = None,
         dims: tuple[int | None, int | None] = (None, None),
+        about: object = None,
     ) -> Comparison:
         """Return whether every copy of ``actual`` is as ``expected``, within a component's floor.
 
-        ``dims`` says which dim of ``actual`` the mesh rows and columns split; None means copies.
+        ``dims`` says which dim of ``actual`` the mesh rows and columns split; None means copies. ``about`` is
+        printed with the verdict, to tell apart what a test compares more than once.
         """
         bench = bench_of(mesh_device)
         floor = _floor(bench, component, pcc_threshold)
@@ -121,7 +123,7 @@ class TestFactory:
             expected,
             mesh_shape=_shape(mesh_device),
             floor=floor,
-            subject=f"{component or 'tensor'}, {bench.dtype}, {bench.mesh}, {bench.scale}, seed {torch.initial_seed()}",
+            subject=_subject(bench, component, about),
             dims=dims,
             values=bench.values,
         )
@@ -172,6 +174,11 @@ def _weights(bench: Bench, config: GptOssConfig, *, own_sizes: bool) -> Mapping[
     if bench.checkpoint is None or own_sizes:
         return DummyWeights(config)
     return Checkpoint(bench.checkpoint, config)
+
+
+def _subject(bench: Bench, component: str | None, about: object) -> str:
+    parts = [component or "tensor", bench.dtype, bench.mesh, bench.scale, f"seed {torch.initial_seed()}"]
+    return ", ".join(parts if about is None else [*parts, str(about)])
 
 
 def _floor(bench: Bench, component: str | None, pcc_threshold: float | None) -> Floor:

@@ -7,6 +7,7 @@ the emulator lacks raises NotImplementedError when called; what ttnn refuses is 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import torch
 
@@ -560,21 +561,21 @@ def __getattr__(name: str) -> object:
     return missing("ttnn", name)
 
 
-def _limit_threads() -> None:
+def _limit_threads(environment: Mapping[str, str]) -> None:
     """Compute on one thread unless the environment says otherwise: a test worker shares its machine."""
-    wanted = os.environ.get("TTEMU_THREADS")
-    if wanted or "OMP_NUM_THREADS" not in os.environ:
+    wanted = environment.get("TTEMU_THREADS")
+    if wanted or "OMP_NUM_THREADS" not in environment:
         torch.set_num_threads(int(wanted or 1))
 
 
 def install() -> None:
     """Make ``import ttnn`` find this module."""
-    from ttemu import standin  # noqa: PLC0415 - standin imports this module
+    from ttemu import standin
 
     standin.install()
 
 
-_limit_threads()
+_limit_threads(os.environ)
 bind_operators(
     {
         "add": add,

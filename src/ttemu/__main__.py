@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     wheel = commands.add_parser("wheel", help="write a wheel named ttnn that imports the emulator")
     wheel.add_argument("directory", type=Path, help="where to write it; made if missing")
     chosen = parser.parse_args(arguments)
-    print(write_wheel(chosen.directory))
+    sys.stdout.write(f"{write_wheel(chosen.directory)}\n")
     return 0
 
 

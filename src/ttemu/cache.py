@@ -179,7 +179,7 @@ def paged_fill_cache(cache_tensor: Tensor, input_tensor: Tensor, page_table: Ten
 
 def update_cache(
     cache: Tensor,
-    input: Tensor,  # noqa: A002 - ttnn's own name
+    input: Tensor,
     update_idx: int,
     *,
     batch_offset: int = 0,

@@ -97,7 +97,8 @@ def _mesh_of(op: str, tensor: Tensor) -> MeshDevice:
 def _check_fabric(op: str, mesh: MeshDevice) -> None:
     if mesh.fabric_config is FabricConfig.DISABLED:
         raise RuntimeError(
-            f"ttnn.{op}: trying to get un-initialized fabric context; call ttnn.set_fabric_config before opening the mesh"
+            f"ttnn.{op}: trying to get un-initialized fabric context; call ttnn.set_fabric_config before "
+            "opening the mesh"
         )
 
 

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 Grid = CoreCoord | tuple[int, int]
+_ONE_CORE = CoreCoord(1, 1)
 
 
 class MathFidelity(Enum):
@@ -192,7 +193,7 @@ class MinimalMatmulConfig:
     N_block_size: int = 1
     subblock_h: int = 1
     subblock_w: int = 1
-    compute_with_storage_grid_size: Grid = CoreCoord(1, 1)
+    compute_with_storage_grid_size: Grid = _ONE_CORE
 
 
 @dataclass(slots=True, kw_only=True)

@@ -158,7 +158,7 @@ def reduce_scatter_minimal_async(
 
 
 def fast_reduce_nc(
-    input: Tensor,  # noqa: A002 - ttnn's own name
+    input: Tensor,
     *,
     dims: Sequence[int],
     memory_config: MemoryConfig | None = None,

@@ -47,7 +47,7 @@ def _head_width(op: str, tensor: Tensor, total_heads: int) -> int:
 
 
 def nlp_create_qkv_heads(
-    input: Tensor,  # noqa: A002 - ttnn's own name
+    input: Tensor,
     input_kv: Tensor | None = None,
     *,
     num_heads: int,

@@ -12,6 +12,7 @@ __all__ = ["Arch", "Machine", "current"]
 
 ENVIRONMENT = "TTEMU_MACHINE"
 DEFAULT = "galaxy"
+_WORMHOLE_GRID = CoreCoord(8, 8)
 
 
 class Arch(Enum):
@@ -30,7 +31,7 @@ class Machine:
     rows: int
     cols: int
     arch: Arch = Arch.WORMHOLE_B0
-    worker_grid: CoreCoord = CoreCoord(8, 8)
+    worker_grid: CoreCoord = _WORMHOLE_GRID
     dram_banks: int = 12
 
     @property

@@ -138,7 +138,8 @@ def create_sharded_memory_config(
     }[strategy]
     if height % rows or width % cols:
         raise RuntimeError(
-            f"Invalid sharding: tensor [{height}, {width}] is not divisible over {rows} x {cols} cores ({strategy.name})"
+            f"Invalid sharding: tensor [{height}, {width}] is not divisible over {rows} x {cols} cores "
+            f"({strategy.name})"
         )
     return MemoryConfig(_LAYOUTS[strategy], BufferType.L1, ShardSpec(grid, (height // rows, width // cols), order))
 
@@ -153,9 +154,7 @@ def check_shards(op: str, config: MemoryConfig, padded: tuple[int, ...], grid: C
         raise RuntimeError(f"{op}: shard grid ends at core ({end.x}, {end.y}), outside the {grid.x}x{grid.y} grid")
     height, width = spec.shape[0], spec.shape[1]
     if tiled and (height % TILE_SIZE or width % TILE_SIZE):
-        raise RuntimeError(
-            f"{op}: shard shape [{height}, {width}] must be a multiple of the {TILE_SIZE}x{TILE_SIZE} tile"
-        )
+        raise RuntimeError(f"{op}: shard shape [{height}, {width}] must be a multiple of the 32x32 tile")
     last = padded[-1] if padded else 1
     _check_cover(op, config.memory_layout, (math.prod(padded[:-1]), last), (height, width), spec)
 

@@ -187,7 +187,7 @@ class MeshDevice:
     def clear_program_cache(self) -> None:
         """Accept and ignore: the emulator compiles nothing."""
 
-    def __enter__(self) -> MeshDevice:
+    def __enter__(self) -> MeshDevice:  # noqa: PYI034 - typing.Self needs Python 3.11
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -217,7 +217,8 @@ class SystemMeshDescriptor:
 def _extent(mesh_shape: MeshShape) -> tuple[int, int]:
     if not isinstance(mesh_shape, MeshShape) or mesh_shape.dims() != MESH_DIMS:
         raise TypeError(
-            f"open_mesh_device(): incompatible function arguments, mesh_shape {mesh_shape!r}; give ttnn.MeshShape(rows, cols)"
+            f"open_mesh_device(): incompatible function arguments, mesh_shape {mesh_shape!r}; "
+            "give ttnn.MeshShape(rows, cols)"
         )
     return mesh_shape[0], mesh_shape[1]
 

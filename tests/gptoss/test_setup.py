@@ -109,6 +109,15 @@ def test_verdict_names_component_cell_and_seed(mesh):
     assert str(verdict).endswith("(mlp, bfloat4_b, 2x4, small, seed 77)")
 
 
+def test_verdict_tells_what_the_comparison_is_about(mesh):
+    torch.manual_seed(77)
+    host = torch.randn(32, 64)
+
+    verdict = TestFactory.compare_tensors([host] * 8, host, mesh, about="layer 3")
+
+    assert str(verdict).endswith("(tensor, bfloat8_b, 2x4, tiny, seed 77, layer 3)")
+
+
 def test_threshold_of_the_call_wins(mesh):
     host = torch.randn(64, 64)
     near = [host + 0.01 * torch.randn(64, 64)] * 8

@@ -82,7 +82,7 @@ def test_rms_norm(mesh_device, reset_seeds):
         actual = setup.build(RMSNorm, name=key).prefill(setup.send(x))
         expected = setup.reference.rms_norm(x, key)
 
-        assert TestFactory.compare_tensors(actual, expected, mesh_device, component="rms_norm"), key
+        assert TestFactory.compare_tensors(actual, expected, mesh_device, component="rms_norm", about=key)
 
 
 @parametrize_mesh()
@@ -122,7 +122,7 @@ def test_mesh_flexibility(mesh_device, reset_seeds):
             ("mlp_decode", tokens, routed[:DECODE_STEPS]),
             ("attention_prefill", attention.prefill(setup.send(x)), attended),
         ):
-            assert TestFactory.compare_tensors(actual, expected, mesh_device, component=component), mesh_config
+            assert TestFactory.compare_tensors(actual, expected, mesh_device, component=component, about=mesh_config)
 
 
 MODEL_SCALES = [
@@ -153,6 +153,6 @@ def test_model_scale_flexibility(mesh_device, reset_seeds):
         prompt = mlp.prefill(setup.send(x))
         steps = [mlp.decode(setup.send(x[t : t + 1])) for t in range(DECODE_STEPS)]
 
-        assert TestFactory.compare_tensors(prompt, expected, mesh_device, component="mlp_prefill"), model_scale
+        assert TestFactory.compare_tensors(prompt, expected, mesh_device, component="mlp_prefill", about=model_scale)
         tokens, expected = TestFactory.in_sequence(steps), expected[:DECODE_STEPS]
-        assert TestFactory.compare_tensors(tokens, expected, mesh_device, component="mlp_decode"), model_scale
+        assert TestFactory.compare_tensors(tokens, expected, mesh_device, component="mlp_decode", about=model_scale)

@@ -90,8 +90,9 @@ def test_mesh_communication_patterns(mesh_device, reset_seeds):
             continue
         shards = torch.randint(-9, 10, (ways, 32, 64 * ways)).float()
         for name, actual, expected, dims in patterns(setup.ccl_manager, axis, shards):
-            assert TestFactory.compare_tensors(actual, expected, mesh_device, component="collectives", dims=dims), (
-                f"{name} along axis {axis}"
+            about = f"{name} along axis {axis}"
+            assert TestFactory.compare_tensors(
+                actual, expected, mesh_device, component="collectives", dims=dims, about=about
             )
 
 
@@ -103,7 +104,7 @@ VARIANTS = {
 
 @parametrize_mesh()
 def test_model_variant_compatibility(mesh_device, reset_seeds):
-    for sizes in VARIANTS.values():
+    for name, sizes in VARIANTS.items():
         # The published depth and number of experts, at widths that load quickly.
         setup = TestFactory.setup_test(mesh_device, hidden_size=96, intermediate_size=64, **sizes)
         last = sizes["num_hidden_layers"] - 1
@@ -116,11 +117,11 @@ def test_model_variant_compatibility(mesh_device, reset_seeds):
         attended = attention.prefill(setup.send(x))
 
         expected = setup.reference.mlp(x, last)
-        assert TestFactory.compare_tensors(routed, expected, mesh_device, component="mlp_prefill"), sizes
+        assert TestFactory.compare_tensors(routed, expected, mesh_device, component="mlp_prefill", about=name)
         tokens, expected = TestFactory.in_sequence(steps), expected[:DECODE_STEPS]
-        assert TestFactory.compare_tensors(tokens, expected, mesh_device, component="mlp_decode"), sizes
+        assert TestFactory.compare_tensors(tokens, expected, mesh_device, component="mlp_decode", about=name)
         expected = setup.reference.attention(x, last)
-        assert TestFactory.compare_tensors(attended, expected, mesh_device, component="attention_prefill"), sizes
+        assert TestFactory.compare_tensors(attended, expected, mesh_device, component="attention_prefill", about=name)
 
 
 def as_stored(host, dtype):
@@ -156,5 +157,7 @@ def test_basic_functionality_preserved(mesh_device, reset_seeds):
         assert list(output.shape) == list(tt_input.shape)
         assert TestFactory.compare_tensors(output, expected, mesh_device, component=name)
         first = ttnn.to_torch(ttnn.get_device_tensors(output)[0])
-        assert TestFactory.compare_tensors(again, first, mesh_device, component="repeat"), f"{name}: second call"
-        assert TestFactory.compare_tensors(tt_input, x, mesh_device, component="repeat"), f"{name}: input changed"
+        assert TestFactory.compare_tensors(again, first, mesh_device, component="repeat", about=f"{name}: second call")
+        assert TestFactory.compare_tensors(
+            tt_input, x, mesh_device, component="repeat", about=f"{name}: input afterwards"
+        )

@@ -50,7 +50,9 @@ def test_rope_embeddings(mesh_device, reset_seeds):
         one_core = head_sharded(head_dim, heads)
         sent = place(mesh_device, x[None][..., order], memory_config=one_core)
         actual = rope.decode(sent, rope.row(position))
-        assert TestFactory.compare_tensors(actual, expected, mesh_device, component="rope"), position
+        assert TestFactory.compare_tensors(
+            actual, expected, mesh_device, component="rope", about=f"position {position}"
+        )
 
 
 @parametrize_mesh()
@@ -69,16 +71,17 @@ def test_scaled_dot_product_attention(mesh_device, reset_seeds):
         actual = attention.attend(*sent)
 
         assert TestFactory.compare_tensors(
-            actual, expected.transpose(0, 1), mesh_device, component="sdpa_prefill", dims=heads
-        ), f"layer {layer}"
+            actual, expected.transpose(0, 1), mesh_device, component="sdpa_prefill", dims=heads, about=f"layer {layer}"
+        )
         cache = attention.new_cache(length)
         cache.fill(*sent[1:])
         for position in (0, length - 1):
             token = place(mesh_device, q[position][None, None], dims=token_heads)
             actual = attention.attend_cached(token, cache, cache.position(position))
+            about = f"layer {layer}, position {position}"
             assert TestFactory.compare_tensors(
-                actual, expected[position], mesh_device, component="sdpa_decode", dims=token_heads
-            ), f"layer {layer}, position {position}"
+                actual, expected[position], mesh_device, component="sdpa_decode", dims=token_heads, about=about
+            )
 
 
 @parametrize_mesh()
@@ -99,9 +102,9 @@ def test_attention_head_flexibility(mesh_device, reset_seeds):
 
         heads = f"{kv_heads * per_kv}/{kv_heads} heads x {head_dim}"
         before, after = setup.reference.attention(x, 0).split([setup.length, DECODE_STEPS])
-        assert TestFactory.compare_tensors(prompt, before, mesh_device, component="attention_prefill"), heads
+        assert TestFactory.compare_tensors(prompt, before, mesh_device, component="attention_prefill", about=heads)
         tokens = TestFactory.in_sequence(steps)
-        assert TestFactory.compare_tensors(tokens, after, mesh_device, component="attention_decode"), heads
+        assert TestFactory.compare_tensors(tokens, after, mesh_device, component="attention_decode", about=heads)
 
 
 @parametrize_mesh()

@@ -180,6 +180,10 @@ def _divide(first: torch.Tensor | float, second: torch.Tensor | float) -> torch.
     return first / second  # type: ignore[return-value]  # at least one is a tensor
 
 
+def _exponentiate(first: torch.Tensor | float, second: torch.Tensor | float) -> torch.Tensor:
+    return first**second
+
+
 add = _make("add", _add)
 subtract = sub = _make("subtract", _subtract)
 multiply = mul = _make("multiply", _multiply)
@@ -197,7 +201,7 @@ logical_or = _make("logical_or", _numbers(torch.logical_or))
 add_ = _make_in_place("add_", add)
 subtract_ = _make_in_place("subtract_", subtract)
 _quotient = _make("divide", _divide)
-_power = _make("pow", _numbers(torch.pow))
+_power = _make("pow", _exponentiate)
 
 
 def multiply_(input_a: Tensor, input_b: Tensor | float, *, activations: Activations = ()) -> Tensor:
@@ -248,7 +252,7 @@ def rdiv(
     )
 
 
-def pow(  # noqa: A001 - ttnn's own name
+def pow(
     input_tensor: Tensor | float,
     exponent: Tensor | float,
     *,

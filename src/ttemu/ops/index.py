@@ -59,7 +59,7 @@ def embedding(
 
 
 def scatter(
-    input: Tensor,  # noqa: A002 - ttnn's own name
+    input: Tensor,
     dim: int,
     index: Tensor,
     src: Tensor,
@@ -91,7 +91,7 @@ def scatter(
 
 
 def gather(
-    input: Tensor,  # noqa: A002 - ttnn's own name
+    input: Tensor,
     dim: int,
     index: Tensor,
     *,

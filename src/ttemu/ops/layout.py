@@ -126,7 +126,7 @@ def sharded_to_interleaved(
 
 
 def clone(
-    input: Tensor,  # noqa: A002 - ttnn's own name
+    input: Tensor,
     *,
     dtype: DataType | None = None,
     memory_config: MemoryConfig | None = None,
@@ -168,8 +168,8 @@ def to_dtype(tensor: Tensor, dtype: DataType) -> Tensor:
     tiled = padded_extents(tensor.extents, Layout.TILE)
     if is_block_float(dtype) and tensor.layout is Layout.ROW_MAJOR and tiled != tensor.extents:
         raise RuntimeError(
-            f"ttnn.to_dtype: Converting layout to TILE implicitly changed physical shape from {list(tensor.extents)} to "
-            f"{list(tiled)}; pad the tensor before"
+            "ttnn.to_dtype: Converting layout to TILE implicitly changed physical shape from "
+            f"{list(tensor.extents)} to {list(tiled)}; pad the tensor before"
         )
     layout = Layout.TILE if is_block_float(dtype) else tensor.layout
     return Tensor(Buffer(encode(data, dtype)), dtype, layout, None, None, tensor.span)

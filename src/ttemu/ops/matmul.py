@@ -102,11 +102,11 @@ def _product(op: str, a: Tensor, b: Tensor, *, transpose_a: bool, transpose_b: b
 
 
 def _check_batches(op: str, a: Tensor, b: Tensor) -> None:
-    """Refuse batch dims that ttnn does not broadcast: those of b are all 1, or equal to those of a, or a's are all 1."""
+    """Refuse batch dims that ttnn does not broadcast: b's must be all 1 or equal to a's, unless a's are all 1."""
     left, right = a.extents[:-2], b.extents[:-2]
     if math.prod(right) == 1:
         return
-    if len(left) < len(right) and math.prod(right[: len(right) - len(left)]) != 1 or len(left) == 0:
+    if (len(left) < len(right) and math.prod(right[: len(right) - len(left)]) != 1) or len(left) == 0:
         raise RuntimeError(
             f"ttnn.{op}: When in1 rank greater than in0 rank front dimensions need to be 1, got {b.shape}"
         )
@@ -116,7 +116,8 @@ def _check_batches(op: str, a: Tensor, b: Tensor) -> None:
         )
     if left != right and math.prod(left) != 1:
         raise RuntimeError(
-            f"ttnn.{op}: bmm (non-bcast matmul) expects input tensors of shapes BCMK*BCKN=BCMN, got {a.shape} and {b.shape}"
+            f"ttnn.{op}: bmm (non-bcast matmul) expects input tensors of shapes BCMK*BCKN=BCMN, "
+            f"got {a.shape} and {b.shape}"
         )
 
 
@@ -262,7 +263,8 @@ def sparse_matmul(
 def _check_program(config: MatmulMultiCoreReuseMultiCast1DProgramConfig, width: int, rows: int) -> None:
     """Refuse what the kernel's core assignment refuses."""
     if not isinstance(config, MatmulMultiCoreReuseMultiCast1DProgramConfig):
-        raise RuntimeError("ttnn.sparse_matmul: only MatmulMultiCoreReuseMultiCast1DProgramConfig is supported")
+        fact = "only MatmulMultiCoreReuseMultiCast1DProgramConfig is supported"
+        raise RuntimeError(f"ttnn.sparse_matmul: {fact}")  # noqa: TRY004 - ttnn's own class of error
     block = config.out_block_w or config.per_core_N
     if config.per_core_N % block:
         raise RuntimeError(

@@ -61,8 +61,8 @@ def reshape(
         data, target = _first_rows(input_tensor, data, wanted), wanted
     if target is None:
         raise RuntimeError(
-            f"ttnn.{op}: Invalid arguments to reshape, {input_tensor.shape} has {input_tensor.logical_volume()} elements "
-            f"and does not fit {list(shape)}"
+            f"ttnn.{op}: Invalid arguments to reshape, {input_tensor.shape} has {input_tensor.logical_volume()} "
+            f"elements and does not fit {list(shape)}"
         )
     _check_reshape(input_tensor, target, padded_shape)
     torn = target[-1:] != input_tensor.extents[-1:]
@@ -271,7 +271,7 @@ def _narrow(op: str, tensor: Tensor, at: int, start: int, size: int, memory_conf
     return _slice(op, tensor, starts, ends, [1] * len(starts), memory_config)
 
 
-def slice(  # noqa: A001 - ttnn's own name
+def slice(
     input_tensor: Tensor,
     slice_start: Sequence[int],
     slice_end: Sequence[int],
@@ -286,7 +286,8 @@ def slice(  # noqa: A001 - ttnn's own name
     extents = input_tensor.extents
     if not len(extents) == len(slice_start) == len(slice_end):
         raise RuntimeError(
-            f"ttnn.slice: start {list(slice_start)} and end {list(slice_end)} must have the same size as the rank {len(extents)}"
+            f"ttnn.slice: start {list(slice_start)} and end {list(slice_end)} must have the same size as "
+            f"the rank {len(extents)}"
         )
     begins = [start + extent if start < 0 else start for start, extent in zip(slice_start, extents, strict=True)]
     stops = [end + extent if end < 0 else end for end, extent in zip(slice_end, extents, strict=True)]

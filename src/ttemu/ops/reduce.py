@@ -84,10 +84,10 @@ def _prod(values: torch.Tensor, dim: list[int], keepdim: bool) -> torch.Tensor:
     return values
 
 
-sum = _make("sum", torch.sum, _kept)  # noqa: A001 - ttnn's own name
+sum = _make("sum", torch.sum, _kept)
 mean = _make("mean", torch.mean, _kept)
-max = _make("max", torch.amax)  # noqa: A001 - ttnn's own name
-min = _make("min", torch.amin)  # noqa: A001 - ttnn's own name
+max = _make("max", torch.amax)
+min = _make("min", torch.amin)
 std = _make("std", torch.std)
 var = _make("var", torch.var)
 prod = _make("prod", _prod)
@@ -122,7 +122,7 @@ def argmax(
 
 
 def cumsum(
-    input: Tensor,  # noqa: A002 - ttnn's own name
+    input: Tensor,
     dim: int,
     *,
     dtype: DataType | None = None,
@@ -139,7 +139,7 @@ def topk(
     k: int = 32,
     dim: int = -1,
     largest: bool = True,
-    sorted: bool = True,  # noqa: A002 - ttnn's own name
+    sorted: bool = True,
     *,
     memory_config: MemoryConfig | None = None,
     sub_core_grids: object = None,

@@ -74,11 +74,11 @@ tanh = _make_approximate("tanh", torch.tanh)
 sin = _make("sin", torch.sin)
 cos = _make("cos", torch.cos)
 neg = _make("neg", torch.neg, integers=True)
-abs = _make("abs", torch.abs, integers=True)  # noqa: A001 - ttnn's own name
+abs = _make("abs", torch.abs, integers=True)
 sign = _make("sign", torch.sign, integers=True)
 floor = _make("floor", torch.floor)
 ceil = _make("ceil", torch.ceil)
-round = _make("round", torch.round)  # noqa: A001 - ttnn's own name
+round = _make("round", torch.round)
 softplus = _make("softplus", torch.nn.functional.softplus)
 isnan = _make("isnan", _flag(torch.isnan))
 isinf = _make("isinf", _flag(torch.isinf))
@@ -119,8 +119,8 @@ def gelu(
 
 def clamp(
     input_tensor: Tensor,
-    min: Tensor | float | None = None,  # noqa: A002 - ttnn's own name
-    max: Tensor | float | None = None,  # noqa: A002 - ttnn's own name
+    min: Tensor | float | None = None,
+    max: Tensor | float | None = None,
     *,
     memory_config: MemoryConfig | None = None,
     output_tensor: Tensor | None = None,
@@ -137,8 +137,8 @@ def clamp(
 
 def clip(
     input_tensor: Tensor,
-    min: float | None = None,  # noqa: A002 - ttnn's own name
-    max: float | None = None,  # noqa: A002 - ttnn's own name
+    min: float | None = None,
+    max: float | None = None,
     *,
     memory_config: MemoryConfig | None = None,
 ) -> Tensor:

@@ -1,0 +1,195 @@
+"""Caches are written in place, per user, rounded to the cache's dtype, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import ttemu as ttnn
+from tests.ttemu.helpers import get, height_sharded, integers, put, shards
+from ttemu.formats import quantise
+
+UPDATE, FILL_PAGES = ttnn.experimental.paged_update_cache, ttnn.experimental.paged_fill_cache
+NEW = torch.randn(1, 3, 2, 32, generator=torch.Generator().manual_seed(12)).bfloat16().float()
+OLD = torch.randn(3, 2, 64, 32, generator=torch.Generator().manual_seed(13)).bfloat16().float()
+
+
+def new(mesh: ttnn.MeshDevice) -> ttnn.Tensor:
+    """Return the new rows of three users, sharded."""
+    return height_sharded(put(mesh, NEW, ttnn.bfloat16))
+
+
+@pytest.mark.parametrize("by_tensor", [True, False])
+def test_each_user_is_written_at_its_own_position(single: ttnn.MeshDevice, *, by_tensor: bool) -> None:
+    cache, positions = put(single, OLD, ttnn.bfloat16), [5, 0, 63]
+    where = {"update_idxs_tensor": integers(single, positions)} if by_tensor else {"update_idxs": positions}
+    result = UPDATE(cache, new(single), **where)
+    expected = OLD.clone()
+    for user, position in enumerate(positions):
+        expected[user, :, position] = NEW[0, user]
+
+    assert torch.equal(get(cache).float(), expected)
+    assert result.buffer is cache.buffer
+
+
+def test_negative_position_writes_nothing(single: ttnn.MeshDevice) -> None:
+    cache = put(single, OLD, ttnn.bfloat16)
+    UPDATE(cache, new(single), update_idxs_tensor=integers(single, [-1, 4, -1]))
+
+    assert torch.equal(get(cache).float()[[0, 2]], OLD[[0, 2]])
+    assert torch.equal(get(cache).float()[1, :, 4], NEW[0, 1])
+
+
+def test_written_rows_are_rounded_to_the_cache(single: ttnn.MeshDevice) -> None:
+    cache = put(single, OLD, ttnn.bfloat8_b)
+    UPDATE(cache, new(single), update_idxs=[1, 1, 1])
+
+    assert torch.equal(get(cache)[:, :, 1], quantise(NEW[0], ttnn.bfloat8_b).float())
+
+
+def test_update_through_a_page_table(single: ttnn.MeshDevice) -> None:
+    cache = put(single, torch.zeros(6, 2, 32, 32), ttnn.bfloat16)
+    table = [[5, 0], [1, 2], [3, 4]]
+    UPDATE(cache, new(single), update_idxs=[33, 31, 0], page_table=integers(single, table))
+    expected = torch.zeros(6, 2, 32, 32)
+    expected[0, :, 1], expected[1, :, 31], expected[3, :, 0] = NEW[0]
+
+    assert torch.equal(get(cache).float(), expected)
+
+
+def test_replicated_cache_splits_when_devices_write_different_rows(mesh: ttnn.MeshDevice) -> None:
+    cache = put(mesh, torch.zeros(3, 2, 64, 32), ttnn.bfloat16)
+    rows = torch.cat([NEW + column for column in range(4)], 3)
+    UPDATE(cache, height_sharded(put(mesh, rows, ttnn.bfloat16, dims=(None, 3))), update_idxs=[2, 2, 2])
+
+    for device, got in enumerate(shards(cache)):
+        assert torch.equal(got[:, :, 2], rows[0, ..., 32 * (device % 4) : 32 * (device % 4) + 32].bfloat16())
+
+
+def test_each_row_of_the_mesh_may_write_elsewhere(mesh: ttnn.MeshDevice) -> None:
+    cache = put(mesh, OLD, ttnn.bfloat16)
+    index = put(
+        mesh,
+        torch.tensor([1, 1, 1, 9, 9, 9], dtype=torch.int32),
+        ttnn.int32,
+        dims=(0, None),
+        layout=ttnn.ROW_MAJOR_LAYOUT,
+    )
+    UPDATE(cache, new(mesh), update_idxs_tensor=index)
+
+    for device, position in ((0, 1), (7, 9)):
+        got = shards(cache)[device].float()
+        assert torch.equal(got[:, :, position], NEW[0])
+        assert torch.equal(got[:, :, 10 - position], OLD[:, :, 10 - position])
+
+
+def test_fill_writes_one_user_from_the_start(single: ttnn.MeshDevice) -> None:
+    cache, rows = put(single, OLD, ttnn.bfloat16), torch.randn(1, 2, 40, 32).bfloat16()
+    ttnn.fill_cache(cache, put(single, rows.float(), ttnn.bfloat16), 1)
+    expected = OLD.bfloat16()
+    expected[1, :, :40] = rows[0]
+
+    assert torch.equal(get(cache), expected)
+
+
+def test_fill_through_a_page_table(single: ttnn.MeshDevice) -> None:
+    cache, rows = put(single, torch.zeros(4, 2, 32, 32), ttnn.bfloat16), torch.randn(1, 2, 40, 32).bfloat16()
+    FILL_PAGES(cache, put(single, rows.float(), ttnn.bfloat16), integers(single, [[0, 1], [3, 2]]), batch_idx=1)
+
+    assert torch.equal(get(cache)[3], rows[0, :, :32])
+    assert torch.equal(get(cache)[2, :, :8], rows[0, :, 32:])
+    assert not get(cache)[[0, 1]].any()
+
+
+def test_update_cache_writes_one_position_of_every_user(single: ttnn.MeshDevice) -> None:
+    cache, rows = put(single, OLD, ttnn.bfloat16), torch.randn(1, 2, 3, 32).bfloat16()
+    ttnn.update_cache(cache, put(single, rows.float(), ttnn.bfloat16), 7)
+
+    assert torch.equal(get(cache)[:, :, 7], rows[0].transpose(0, 1))
+    assert torch.equal(get(cache)[:, :, 8:].float(), OLD[:, :, 8:])
+
+
+def bf16(mesh: ttnn.MeshDevice, *shape: int) -> ttnn.Tensor:
+    """Return ones."""
+    return put(mesh, torch.ones(shape), ttnn.bfloat16)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda m: UPDATE(bf16(m, 3, 2, 64, 32), put(m, NEW, ttnn.bfloat16), update_idxs=[1] * 3),
+            "Expect input_tensor to be sharded",
+        ),
+        (
+            lambda m: UPDATE(bf16(m, 3, 2, 64, 32), height_sharded(put(m, NEW, ttnn.bfloat8_b)), update_idxs=[1] * 3),
+            "must be BFLOAT16 or FLOAT32, got BFLOAT8_B",
+        ),
+        (
+            lambda m: UPDATE(bf16(m, 4, 2, 64, 32), new(m), update_idxs=[1] * 3),
+            "input batch 3 must equal cache batch 4",
+        ),
+        (lambda m: UPDATE(bf16(m, 3, 2, 64, 64), new(m), update_idxs=[1] * 3), "does not fit the heads and width"),
+        (lambda m: UPDATE(bf16(m, 3, 2, 64, 32), new(m), update_idxs=[1] * 2), "2 update indices for 3 users"),
+        (lambda m: UPDATE(bf16(m, 3, 2, 64, 32), new(m)), "exactly one of update_idxs and update_idxs_tensor"),
+        (
+            lambda m: UPDATE(bf16(m, 3, 2, 64, 32), new(m), update_idxs=[64, 0, 0]),
+            "index 64 lies outside a cache of 64 positions; the real library writes past",
+        ),
+        (
+            lambda m: UPDATE(bf16(m, 3, 2, 64, 32), new(m), update_idxs_tensor=integers(m, [1] * 3, ttnn.uint32)),
+            "must be INT32 in ROW_MAJOR",
+        ),
+        (
+            lambda m: UPDATE(
+                bf16(m, 6, 2, 32, 32), new(m), update_idxs=[0] * 3, page_table=integers(m, [[0]] * 3, ttnn.uint32)
+            ),
+            "page table must be INT32, got UINT32",
+        ),
+        (
+            lambda m: UPDATE(bf16(m, 3, 2, 64, 32), new(m), update_idxs=[1] * 3, mesh_coords={1}),
+            "mesh_coords crashes the real library",
+        ),
+        (
+            lambda m: ttnn.fill_cache(bf16(m, 1, 2, 64, 32), bf16(m, 1, 2, 32, 32), 1),
+            "batch_idx 1 lies outside a cache of 1 users",
+        ),
+        (
+            lambda m: ttnn.fill_cache(bf16(m, 1, 2, 64, 32), bf16(m, 1, 2, 96, 32), 0),
+            "96 positions do not fit a cache of 64",
+        ),
+        (lambda m: ttnn.fill_cache(bf16(m, 1, 2, 64, 32), bf16(m, 2, 2, 32, 32), 0), "batch size must be 1 but got 2"),
+        (
+            lambda m: ttnn.fill_cache(put(m, OLD, ttnn.bfloat8_b), bf16(m, 1, 2, 32, 32), 0),
+            "input dtype BFLOAT16 must equal cache dtype BFLOAT8_B",
+        ),
+        (
+            lambda m: FILL_PAGES(bf16(m, 4, 2, 32, 32), bf16(m, 1, 2, 96, 32), integers(m, [[0, 1]])),
+            "96 positions do not fit 2 blocks of 32",
+        ),
+        (
+            lambda m: FILL_PAGES(bf16(m, 4, 2, 32, 32), bf16(m, 1, 2, 32, 32), integers(m, [[0]]), batch_idx=2),
+            "batch_idx 2 must be within the page_table batch size 1",
+        ),
+        (lambda m: ttnn.update_cache(bf16(m, 3, 2, 64, 32), bf16(m, 1, 2, 2, 32), 0), "does not fit cache"),
+        (
+            lambda m: ttnn.update_cache(bf16(m, 3, 2, 64, 32), bf16(m, 1, 2, 3, 32), 64),
+            "update_idx 64 lies outside a cache of 64",
+        ),
+    ],
+)
+def test_cache_refuses(single: ttnn.MeshDevice, call: object, message: str) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        call(single)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m: UPDATE(bf16(m, 3, 2, 64, 32), new(m), update_idxs=[1] * 3, share_cache=True),
+        lambda m: ttnn.update_cache(bf16(m, 3, 2, 64, 32), bf16(m, 1, 2, 3, 32), 0, batch_offset=1),
+    ],
+)
+def test_some_settings_are_not_emulated(single: ttnn.MeshDevice, call: object) -> None:
+    with pytest.raises(NotImplementedError, match="is not emulated"):
+        call(single)

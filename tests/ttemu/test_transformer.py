@@ -1,0 +1,264 @@
+"""Attention equals the loops of ``reference.py``, with sinks, windows, groups, caches and page tables."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import ttemu as ttnn
+from tests.ttemu.helpers import get, integers, put, shards
+from tests.ttemu.reference import attention, causal
+from ttemu import attention as chunks
+from ttemu.attention import Scores, attend_causal
+
+# q, k and v are bfloat16 on both sides; the result is rounded once to bfloat16, half a unit of 2**-8.
+CLOSE = {"rtol": 2**-8, "atol": 1e-5}
+PREFILL = ttnn.transformer.scaled_dot_product_attention
+DECODE = ttnn.transformer.scaled_dot_product_attention_decode
+PAGED = ttnn.transformer.paged_scaled_dot_product_attention_decode
+
+
+def rounded(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Return bfloat16 numbers as float32."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).bfloat16().float()
+
+
+Q, K, V, SINK = (
+    rounded(2, 4, 40, 32, seed=1),
+    rounded(2, 2, 40, 32, seed=2),
+    rounded(2, 2, 40, 32, seed=3),
+    rounded(4, seed=4),
+)
+
+
+@pytest.mark.parametrize("window", [None, 1, 7, 64])
+@pytest.mark.parametrize("with_sink", [False, True])
+def test_prefill_equals_the_loop(single: ttnn.MeshDevice, window: int | None, *, with_sink: bool) -> None:
+    q, k, v = (put(single, values, ttnn.bfloat16) for values in (Q, K, V))
+    sink = put(single, SINK.view(1, 4, 1, 1), ttnn.bfloat16) if with_sink else None
+    result = get(PREFILL(q, k, v, is_causal=True, sliding_window_size=window, attention_sink=sink)).float()
+
+    for user in range(2):
+        expected = attention(Q[user], K[user], V[user], causal(40, window), sinks=SINK if with_sink else None)
+        torch.testing.assert_close(result[user], expected, **CLOSE)
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_prefill_mask_is_added_unscaled(single: ttnn.MeshDevice, heads: int) -> None:
+    mask = rounded(1, heads, 40, 40, seed=5)
+    q, k, v, bias = (put(single, values, ttnn.bfloat16) for values in (Q[:1], K[:1], V[:1], mask))
+
+    expected = attention(Q[0], K[0], V[0], [range(40)] * 40, bias=mask[0].expand(4, 40, 40))
+    torch.testing.assert_close(get(PREFILL(q, k, v, is_causal=False, attn_mask=bias)).float()[0], expected, **CLOSE)
+
+
+def test_scale_replaces_the_default(single: ttnn.MeshDevice) -> None:
+    q, k, v = (put(single, values, ttnn.bfloat16) for values in (Q[:1], K[:1], V[:1]))
+
+    expected = attention(Q[0] * 0.5, K[0], V[0], causal(40, None))
+    torch.testing.assert_close(get(PREFILL(q, k, v, scale=0.5 * 32**-0.5)).float()[0], expected, **CLOSE)
+
+
+def test_chunks_of_queries_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k, v = rounded(1, 1, 1, 2, 2, 40, 32), rounded(1, 1, 1, 2, 1, 40, 32), rounded(1, 1, 1, 2, 1, 40, 32)
+    how = Scores(scale=1.0, window=9)
+    whole = attend_causal(q, k, v, how)
+    monkeypatch.setattr(chunks, "QUERY_CHUNK", 16)
+
+    torch.testing.assert_close(attend_causal(q, k, v, how), whole)
+
+
+@pytest.mark.parametrize("window", [None, 8])
+@pytest.mark.parametrize("with_sink", [False, True])
+def test_decode_equals_the_loop(single: ttnn.MeshDevice, window: int | None, *, with_sink: bool) -> None:
+    q, k, v = rounded(1, 3, 4, 32, seed=6), rounded(3, 2, 64, 32, seed=7), rounded(3, 2, 64, 32, seed=8)
+    positions = [0, 17, 63]
+    padded = torch.zeros(4, 32)
+    padded[:, 0] = SINK
+    result = DECODE(
+        put(single, q, ttnn.bfloat16),
+        put(single, k, ttnn.bfloat16),
+        put(single, v, ttnn.bfloat16),
+        cur_pos_tensor=integers(single, positions),
+        sliding_window_size=window,
+        attention_sink=put(single, padded, ttnn.bfloat16) if with_sink else None,
+    )
+
+    for user, position in enumerate(positions):
+        seen = causal(64, window)[position]
+        expected = attention(q[0, user, :, None], k[user], v[user], [seen], sinks=SINK if with_sink else None)
+        torch.testing.assert_close(get(result).float()[0, user], expected[:, 0], **CLOSE)
+
+
+def test_decode_skips_users_without_a_position(single: ttnn.MeshDevice) -> None:
+    q, cache = put(single, rounded(1, 2, 4, 32), ttnn.bfloat16), put(single, rounded(2, 2, 64, 32), ttnn.bfloat16)
+    result = get(DECODE(q, cache, cache, cur_pos=[-1, 5]))
+
+    assert not result[0, 0].any()
+    assert bool(result[0, 1].isfinite().all())
+
+
+def test_decode_mask_is_scaled(single: ttnn.MeshDevice) -> None:
+    q, k, v, mask = (
+        rounded(1, 1, 4, 32),
+        rounded(1, 2, 64, 32, seed=1),
+        rounded(1, 2, 64, 32, seed=2),
+        rounded(1, 1, 4, 64, seed=3),
+    )
+    q_, k_, v_, mask_ = (put(single, values, ttnn.bfloat16) for values in (q, k, v, mask))
+
+    expected = attention(q[0, 0, :, None], k[0], v[0], [range(64)], bias=mask[0, 0, :, None] * 32**-0.5)
+    result = get(DECODE(q_, k_, v_, is_causal=False, attn_mask=mask_)).float()[0, 0]
+    torch.testing.assert_close(result, expected[:, 0], **CLOSE)
+
+
+def test_paged_decode_equals_decode(single: ttnn.MeshDevice) -> None:
+    q, k, v = rounded(1, 2, 4, 32), rounded(2, 2, 64, 32, seed=1), rounded(2, 2, 64, 32, seed=2)
+    table = torch.tensor([[3, 0], [1, 2]])
+    blocks = [torch.empty(4, 2, 32, 32) for _ in range(2)]
+    for cache, paged in zip((k, v), blocks, strict=True):
+        for user in range(2):
+            for slot in range(2):
+                paged[table[user, slot]] = cache[user, :, slot * 32 : slot * 32 + 32]
+    positions = integers(single, [40, 7])
+
+    straight = DECODE(*(put(single, values, ttnn.bfloat16) for values in (q, k, v)), cur_pos_tensor=positions)
+    paged_result = PAGED(
+        *(put(single, values, ttnn.bfloat16) for values in (q, *blocks)),
+        integers(single, table.tolist()),
+        cur_pos_tensor=positions,
+    )
+    assert torch.equal(get(paged_result), get(straight))
+
+
+def test_heads_over_columns_attend_to_their_own_keys(mesh: ttnn.MeshDevice) -> None:
+    q, k, v = rounded(1, 8, 40, 32, seed=1), rounded(1, 4, 40, 32, seed=2), rounded(1, 4, 40, 32, seed=3)
+    spread = [put(mesh, values, ttnn.bfloat16, dims=(None, 1)) for values in (q, k, v)]
+    whole = attention(q[0], k[0], v[0], causal(40, None))
+
+    for device, got in enumerate(shards(PREFILL(*spread))):
+        torch.testing.assert_close(got.float()[0], whole.chunk(4, 0)[device % 4], **CLOSE)
+
+
+def bf16(mesh: ttnn.MeshDevice, *shape: int, dtype: ttnn.DataType = ttnn.bfloat16) -> ttnn.Tensor:
+    """Return ones."""
+    return put(mesh, torch.ones(shape), dtype)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda m: PREFILL(bf16(m, 1, 4, 64, 32), *[bf16(m, 1, 2, 96, 32)] * 2),
+            RuntimeError,
+            "equal lengths, got 64 queries and 96 keys",
+        ),
+        (
+            lambda m: PREFILL(bf16(m, 1, 4, 64, 32), *[bf16(m, 1, 3, 64, 32)] * 2),
+            RuntimeError,
+            "Q num_heads 4 must be divisible by K num_heads 3",
+        ),
+        (
+            lambda m: PREFILL(*[bf16(m, 1, 4, 64, 32, dtype=ttnn.float32)] * 3),
+            RuntimeError,
+            "BFLOAT16, BFLOAT8_B or BFLOAT4_B, got FLOAT32",
+        ),
+        (lambda m: PREFILL(*[bf16(m, 4, 64, 32)] * 3), RuntimeError, "must have rank 4"),
+        (lambda m: PREFILL(bf16(m, 2, 4, 64, 32), *[bf16(m, 1, 4, 64, 32)] * 2), RuntimeError, "batch must match"),
+        (
+            lambda m: PREFILL(*[bf16(m, 1, 4, 64, 32)] * 3, attn_mask=bf16(m, 1, 1, 64, 64)),
+            RuntimeError,
+            "cannot be given together",
+        ),
+        (
+            lambda m: PREFILL(*[bf16(m, 1, 4, 64, 32)] * 3, attention_sink=bf16(m, 4, 1)),
+            RuntimeError,
+            r"sink must have shape \[1, 4, 1, 1\]",
+        ),
+        (
+            lambda m: PREFILL(*[bf16(m, 1, 4, 64, 32)] * 3, attention_sink=bf16(m, 1, 4, 1, 1, dtype=ttnn.float32)),
+            RuntimeError,
+            "sink must be BFLOAT16",
+        ),
+        (
+            lambda m: PREFILL(*[bf16(m, 1, 4, 64, 32)] * 3, is_causal=False, sliding_window_size=4),
+            NotImplementedError,
+            "sliding window without is_causal",
+        ),
+        (
+            lambda m: DECODE(bf16(m, 1, 2, 4, 32), *[bf16(m, 2, 2, 64, 32)] * 2),
+            IndexError,
+            "neither cur_pos nor cur_pos_tensor",
+        ),
+        (
+            lambda m: DECODE(bf16(m, 1, 2, 4, 32), *[bf16(m, 2, 2, 64, 32)] * 2, cur_pos=[1]),
+            IndexError,
+            "1 entries for 2 users",
+        ),
+        (
+            lambda m: DECODE(bf16(m, 1, 2, 4, 32), *[bf16(m, 2, 2, 64, 32)] * 2, cur_pos=[1, 64]),
+            RuntimeError,
+            "cur_pos 64 lies beyond the 64 keys",
+        ),
+        (
+            lambda m: DECODE(bf16(m, 1, 2, 4, 32), *[bf16(m, 3, 2, 64, 32)] * 2, cur_pos=[1, 2]),
+            RuntimeError,
+            "Q batch 2 must equal K batch 3",
+        ),
+        (
+            lambda m: DECODE(bf16(m, 1, 2, 4, 32), *[bf16(m, 2, 2, 200, 32)] * 2, cur_pos=[1, 2]),
+            RuntimeError,
+            "multiple of 32, the cache has 200",
+        ),
+        (
+            lambda m: DECODE(bf16(m, 1, 2, 4, 32, dtype=ttnn.bfloat8_b), *[bf16(m, 2, 2, 64, 32)] * 2, cur_pos=[1, 2]),
+            RuntimeError,
+            "GQA expects BFLOAT16",
+        ),
+        (
+            lambda m: DECODE(
+                bf16(m, 1, 2, 4, 32),
+                *[bf16(m, 2, 2, 64, 32)] * 2,
+                cur_pos=[1, 2],
+                memory_config=ttnn.L1_HEIGHT_SHARDED_MEMORY_CONFIG,
+            ),
+            RuntimeError,
+            "Sharded output not supported for GQA",
+        ),
+        (
+            lambda m: PAGED(bf16(m, 1, 2, 4, 32), *[bf16(m, 4, 2, 32, 32)] * 2, integers(m, [[0], [1]])),
+            RuntimeError,
+            "Must have cur_pos tensor",
+        ),
+        (
+            lambda m: PAGED(
+                bf16(m, 1, 2, 4, 32),
+                *[bf16(m, 4, 2, 32, 32)] * 2,
+                integers(m, [[0], [1]], ttnn.uint32),
+                cur_pos_tensor=integers(m, [0, 0]),
+            ),
+            RuntimeError,
+            "page table must be INT32",
+        ),
+        (
+            lambda m: PAGED(
+                bf16(m, 1, 2, 4, 32),
+                *[bf16(m, 4, 2, 32, 32)] * 2,
+                integers(m, [[0]]),
+                cur_pos_tensor=integers(m, [0, 0]),
+            ),
+            RuntimeError,
+            "page table has 1 rows for 2 users",
+        ),
+        (
+            lambda m: PAGED(
+                bf16(m, 1, 2, 4, 32), *[bf16(m, 4, 2, 32, 32)] * 2, integers(m, [[0], [1]]), is_causal=False
+            ),
+            NotImplementedError,
+            "only causal attention",
+        ),
+    ],
+)
+def test_attention_refuses(single: ttnn.MeshDevice, call: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(single)
