@@ -85,6 +85,7 @@ class Progress:
         """Clear the status line."""
         if self._is_live:
             self._terminal.rewrite("", erase=True)
+            self._terminal.write("\r")
 
     def quiet_status(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """Return pytest's category for a report without its letter, or None to leave it be."""
@@ -97,11 +98,13 @@ class Progress:
         return f"{self._done:>{len(str(total))}}/{total}"
 
     def _line(self, text: str) -> None:
-        if self._is_quiet:
-            if self._is_live:
-                self._terminal.rewrite("", erase=True)
+        if self._is_live:
+            # Over the status line: behind an erased one the cursor stands at the right edge.
+            self._terminal.rewrite(text, erase=True)
+            self._terminal.write("\n")
+        elif self._is_quiet:
             self._terminal.write_line(text)
-            self._printed = self._clock()
+        self._printed = self._clock()
 
     def _status(self) -> None:
         if not self._is_live:

@@ -532,6 +532,7 @@ def test_status_stays_on_one_line(project: Project) -> None:
     assert "2/4  2 passed  test_with_quite_a_long_name_for_a_" in [text.rstrip() for text in statuses]
     assert all(len(text.rstrip()) < 50 for text in statuses)
     assert sum(line[-1].lstrip().startswith(("1/4", "2/4", "3/4")) for line in lines) == 0
+    assert [line[-1].rstrip() for line in lines if "meshsweep: 4" in line[-1]] == ["meshsweep: 4 tests in 1 cell"]
 
 
 def on_terminal(project: Project, *arguments: str, **env: str) -> str:
