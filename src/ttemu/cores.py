@@ -103,11 +103,9 @@ def num_cores_to_corerangeset(target_num_cores: int, grid_size: CoreCoord, row_w
     """Return the first ``target_num_cores`` cores of a grid, column by column or ``row_wise``."""
     if target_num_cores > grid_size.x * grid_size.y:
         raise RuntimeError(f"Target number of cores {target_num_cores} is greater than the grid {grid_size}")
-    length, lines = (grid_size.x, grid_size.y) if row_wise else (grid_size.y, grid_size.x)
+    length = grid_size.x if row_wise else grid_size.y
     full, rest = divmod(target_num_cores, length)
     spans = ([(0, 0, length - 1, full - 1)] if full else []) + ([(0, full, rest - 1, full)] if rest else [])
-    if full > lines:
-        raise RuntimeError(f"Target number of cores {target_num_cores} is greater than the grid {grid_size}")
     if row_wise:
         return CoreRangeSet(CoreRange(CoreCoord(a, b), CoreCoord(c, d)) for a, b, c, d in spans)
     return CoreRangeSet(CoreRange(CoreCoord(b, a), CoreCoord(d, c)) for a, b, c, d in spans)

@@ -137,6 +137,12 @@ def test_host_tensor_moves_to_the_mesh_and_back(mesh: ttnn.MeshDevice) -> None:
     assert all(map(torch.equal, shards(back), shards(host)))
 
 
+def test_device_tensor_put_on_its_device_is_the_same_memory(mesh: ttnn.MeshDevice) -> None:
+    tensor = put(mesh, VALUES)
+
+    assert ttnn.to_device(tensor, mesh).buffer is tensor.buffer
+
+
 def test_more_shards_than_devices_are_refused(mesh: ttnn.MeshDevice, single: ttnn.MeshDevice) -> None:
     host = ttnn.from_torch(VALUES, mesh_mapper=ttnn.ShardTensorToMesh(mesh, 0))
 

@@ -47,6 +47,15 @@ def test_more_cores_than_the_grid_are_refused() -> None:
         ttnn.num_cores_to_corerangeset(57, ttnn.CoreCoord(8, 7))
 
 
+def test_cores_print_like_ttnn() -> None:
+    cores = ttnn.CoreRangeSet(core_range(0, 0, 1, 2))
+
+    assert str(cores) == "CoreRangeSet([[0-0 - 1-2]])"
+    assert cores.ranges()[0].grid_size() == ttnn.CoreCoord(2, 3)
+    assert hash(cores) == hash(ttnn.CoreRangeSet({core_range(0, 0, 1, 2)}))
+    assert str(ttnn.CoreGrid(y=3, x=2)) == "ttnn.CoreGrid(x=2, y=3)"
+
+
 def test_division_rounds_up() -> None:
     assert [divup(value, 4) for value in (0, 1, 4, 5)] == [0, 1, 1, 2]
     assert ttnn.core.roundup(33, 32) == 64

@@ -22,6 +22,11 @@ def test_embedding_returns_rank_3(single: ttnn.MeshDevice) -> None:
     assert (rows.dtype, rows.layout) == (ttnn.bfloat16, ttnn.TILE_LAYOUT)
 
 
+def test_padding_index_is_not_emulated(single: ttnn.MeshDevice) -> None:
+    with pytest.raises(NotImplementedError, match="padding_idx"):
+        ttnn.embedding(integers(single, [[0]], ttnn.uint32), put(single, TABLE, ttnn.bfloat16), padding_idx=0)
+
+
 def test_embedding_of_a_sharded_table_stays_sharded(mesh: ttnn.MeshDevice) -> None:
     rows = ttnn.embedding(integers(mesh, [[5, 9]], ttnn.uint32), put(mesh, TABLE, ttnn.bfloat16, dims=(None, 1)))
 

@@ -122,6 +122,27 @@ def test_same_config_is_the_same_memory(single: ttnn.MeshDevice) -> None:
     assert ttnn.clone(tensor).buffer is not tensor.buffer
 
 
+def test_shards_return_to_interleaved(single: ttnn.MeshDevice) -> None:
+    cores = ttnn.num_cores_to_corerangeset(2, ttnn.CoreCoord(8, 9), row_wise=True)
+    spec = ttnn.ShardSpec(cores, [32, 32], ttnn.ShardOrientation.ROW_MAJOR)
+    config = ttnn.MemoryConfig(ttnn.TensorMemoryLayout.WIDTH_SHARDED, ttnn.BufferType.L1, spec)
+    sharded = ttnn.interleaved_to_sharded(put(single, VALUES), config)
+    back = ttnn.sharded_to_interleaved(sharded, ttnn.L1_MEMORY_CONFIG)
+
+    assert ttnn.core.is_sharded(sharded)
+    assert back.memory_config() == ttnn.L1_MEMORY_CONFIG
+    assert torch.equal(get(back), VALUES)
+
+
+def test_results_are_written_into_given_tensors(single: ttnn.MeshDevice) -> None:
+    moved, cast = put(single, VALUES * 0), put(single, VALUES * 0, ttnn.bfloat16)
+    ttnn.to_memory_config(put(single, VALUES), ttnn.L1_MEMORY_CONFIG, None, moved)
+    ttnn.typecast(put(single, VALUES), ttnn.bfloat16, output_tensor=cast)
+
+    assert torch.equal(get(moved), VALUES)
+    assert torch.equal(get(cast), VALUES.bfloat16())
+
+
 def test_moving_frees_the_source(single: ttnn.MeshDevice) -> None:
     tensor = put(single, VALUES)
     moved = ttnn.reallocate(tensor)

@@ -46,6 +46,16 @@ def test_flat_mapper_with_fewer_chunks_fills_fewer_devices(mesh: ttnn.MeshDevice
     assert [part.tolist() for part in shards(tensor)] == [VALUES[row : row + 1].tolist() for row in range(3)]
 
 
+def test_more_dims_than_axes_are_refused(mesh: ttnn.MeshDevice) -> None:
+    with pytest.raises(RuntimeError, match=r"expected 2 dims, one per mesh axis, got \[0, 1, None\]"):
+        ttnn.ShardTensor2dMesh(mesh, (2, 4), dims=(0, 1, None))
+
+
+def test_composer_of_one_shard_for_many_is_refused(mesh: ttnn.MeshDevice) -> None:
+    with pytest.raises(RuntimeError, match=r"mesh shape \[2, 4\] exceeds the 1 shards"):
+        ttnn.to_torch(ttnn.from_torch(VALUES), mesh_composer=ttnn.ConcatMesh2dToTensor(mesh, (2, 4), (0, 1)))
+
+
 def test_turned_mesh_shape_is_dealt_row_major(mesh: ttnn.MeshDevice) -> None:
     tensor = ttnn.from_torch(VALUES, device=mesh, mesh_mapper=ttnn.ShardTensor2dMesh(mesh, (1, 8), dims=(None, 1)))
 

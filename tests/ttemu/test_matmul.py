@@ -182,6 +182,77 @@ def test_sparse_product_is_zero_where_it_is_not_wanted(single: ttnn.MeshDevice, 
     torch.testing.assert_close(get(result), expected, **CLOSE)
 
 
+def test_shared_weight_enters_the_product_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[torch.Size, torch.Size]] = []
+    plain = torch.matmul
+
+    def watched(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        seen.append((first.shape, second.shape))
+        return plain(first, second)
+
+    monkeypatch.setattr(torch, "matmul", watched)
+    multiply_matrices(torch.ones(4, 8, 1, 3, 5), torch.ones(1, 8, 1, 5, 2))
+
+    # The four mesh rows joined the matrix rows; left apart, torch would copy the weight for each of them.
+    assert seen == [((8, 1, 4 * 3, 5), (8, 1, 5, 2))]
+
+
+def test_paired_devices_may_want_different_pairs(mesh: ttnn.MeshDevice) -> None:
+    values, weights, mask = torch.randn(1, 8, 32, 64), torch.randn(1, 8, 64, 96), torch.zeros(2, 1, 1, 8)
+    mask[0, ..., 1] = mask[1, ..., 6] = 1
+    sparsity = put(mesh, mask, ttnn.bfloat16, dims=(0, None), layout=ttnn.ROW_MAJOR_LAYOUT)
+
+    result = ttnn.sparse_matmul(
+        put(mesh, values),
+        put(mesh, weights),
+        sparsity=sparsity,
+        nnz=1,
+        is_input_a_sparse=True,
+        program_config=ONE_CORE,
+    )
+    for device, got in enumerate(shards(result)):
+        torch.testing.assert_close(got, values @ weights * mask[device // 4].view(1, 8, 1, 1), **CLOSE)
+
+
+def test_weight_shared_by_sparse_rows(single: ttnn.MeshDevice) -> None:
+    values, weight, mask = torch.randn(1, 8, 32, 64), torch.randn(1, 1, 64, 96), torch.zeros(1, 1, 1, 8)
+    mask[..., [0, 5]] = 1
+    sparsity = put(single, mask, ttnn.bfloat16, layout=ttnn.ROW_MAJOR_LAYOUT)
+
+    result = ttnn.sparse_matmul(
+        put(single, values),
+        put(single, weight),
+        sparsity=sparsity,
+        nnz=2,
+        is_input_a_sparse=True,
+        is_input_b_sparse=False,
+        program_config=ONE_CORE,
+    )
+    torch.testing.assert_close(get(result), values @ weight * mask.view(1, 8, 1, 1), **CLOSE)
+
+
+def test_fewer_non_zeros_than_said_hang_too(single: ttnn.MeshDevice) -> None:
+    mask = torch.ones(1, 1, 1, 8)
+    mask[..., 3] = 0
+    sparsity = put(single, mask, ttnn.bfloat16, layout=ttnn.ROW_MAJOR_LAYOUT)
+
+    with pytest.raises(RuntimeError, match=r"nnz is 8 but sparsity has \[7\] non-zeros"):
+        ttnn.sparse_matmul(
+            put(single, X), put(single, torch.ones(1, 8, 64, 96)), sparsity=sparsity, nnz=8, program_config=ONE_CORE
+        )
+
+
+def test_two_vectors_and_mismatched_vectors_are_refused(single: ttnn.MeshDevice) -> None:
+    with pytest.raises(RuntimeError, match="two vectors cannot be multiplied"):
+        ttnn.matmul(put(single, torch.ones(64)), put(single, torch.ones(64)))
+    with pytest.raises(RuntimeError, match="width=32 height=64"):
+        ttnn.matmul(put(single, torch.ones(32)), put(single, torch.ones(64, 96)))
+
+
+def test_matmul_takes_an_activation(single: ttnn.MeshDevice) -> None:
+    torch.testing.assert_close(get(ttnn.matmul(put(single, X), put(single, W), activation="relu")), (X @ W).relu())
+
+
 def test_sparse_pairs_multiply_matching_batches(single: ttnn.MeshDevice) -> None:
     values, weights, mask = torch.randn(1, 8, 32, 64), torch.randn(1, 8, 64, 96), torch.zeros(1, 1, 1, 8)
     mask[..., [2, 3]] = 1

@@ -154,6 +154,12 @@ def test_default_device_is_remembered(mesh: ttnn.MeshDevice) -> None:
     assert ttnn.GetDefaultDevice() is None
 
 
+def test_mesh_device_is_its_own_context() -> None:
+    with ttnn.open_mesh_device(ttnn.MeshShape(1, 1)) as mesh:
+        assert repr(mesh) == "MeshDevice(1x1 grid, 1 devices)"
+    assert not mesh.is_open
+
+
 def test_single_device_is_a_mesh_of_one() -> None:
     device = ttnn.open_device(device_id=3)
 
@@ -162,11 +168,21 @@ def test_single_device_is_a_mesh_of_one() -> None:
     assert not device.is_open
 
 
+def test_reshaping_a_mesh_is_not_emulated(mesh: ttnn.MeshDevice) -> None:
+    with pytest.raises(NotImplementedError, match="open the mesh in the shape that you need"):
+        mesh.reshape(ttnn.MeshShape(4, 2))
+
+
 def test_switches_that_change_nothing_are_accepted(mesh: ttnn.MeshDevice) -> None:
     corner = ttnn.CoreRange(ttnn.CoreCoord(0, 0), ttnn.CoreCoord(1, 1))
     manager = mesh.create_sub_device_manager([ttnn.SubDevice([ttnn.CoreRangeSet([corner])])], 0)
     mesh.load_sub_device_manager(manager)
     mesh.set_sub_device_stall_group([ttnn.SubDeviceId(0)])
+    mesh.reset_sub_device_stall_group()
+    mesh.clear_loaded_sub_device_manager()
+    mesh.remove_sub_device_manager(manager)
     mesh.enable_program_cache()
+    mesh.clear_program_cache()
+    mesh.disable_and_clear_program_cache()
 
     assert mesh.num_program_cache_entries() == 0

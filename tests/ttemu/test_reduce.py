@@ -82,6 +82,17 @@ def test_topk_equals_torch(single: ttnn.MeshDevice, dim: int, *, largest: bool) 
     assert torch.equal(X.bfloat16().float().gather(dim, get(indices).long()), expected.values)
 
 
+def test_topk_of_a_wide_dim_equals_torch(single: ttnn.MeshDevice) -> None:
+    values = torch.randperm(10000).view(1, -1).float()
+
+    assert get(ttnn.topk(put(single, values), 3)[0]).tolist() == [[9999, 9998, 9997]]
+
+
+def test_topk_into_given_indices_is_not_emulated(single: ttnn.MeshDevice) -> None:
+    with pytest.raises(NotImplementedError, match="indices_tensor"):
+        ttnn.topk(put(single, X), 4, indices_tensor=put(single, X))
+
+
 def test_topk_of_equals_takes_the_lowest_indices(single: ttnn.MeshDevice) -> None:
     _, indices = ttnn.topk(put(single, torch.ones(1, 64), ttnn.bfloat16), 4)
 

@@ -55,6 +55,21 @@ def test_mesh_shape_has_extents_but_no_length() -> None:
         len(shape)
 
 
+@pytest.mark.parametrize("arguments", [("a", 1), (4,), ((1.5, 2),)])
+def test_mesh_shape_of_other_things_is_a_type_error(arguments: tuple[object, ...]) -> None:
+    with pytest.raises(TypeError, match="MeshShape: incompatible function arguments"):
+        ttnn.MeshShape(*arguments)
+
+
+def test_shapes_print_like_lists() -> None:
+    whole = ttnn.MeshCoordinateRange(ttnn.MeshShape(2, 2))
+
+    assert str(ttnn.Shape([2, 3])) == "Shape([2, 3])"
+    assert str(ttnn.Shape([2, 3]).to_rank(3)) == "Shape([1, 2, 3])"
+    assert str(ttnn.Shape([1, 2, 3]).to_rank(2)) == "Shape([2, 3])"
+    assert str(whole) == "MeshCoordinateRange(MeshCoordinate([0, 0]), MeshCoordinate([1, 1]))"
+
+
 def test_coordinate_range_runs_row_by_row() -> None:
     whole = ttnn.MeshCoordinateRange(ttnn.MeshShape(2, 2))
     corner = ttnn.MeshCoordinateRange(ttnn.MeshCoordinate(1, 0), ttnn.MeshCoordinate(1, 1))

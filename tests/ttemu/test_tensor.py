@@ -107,12 +107,32 @@ def test_item_is_the_only_element(single: ttnn.MeshDevice) -> None:
 
 
 def test_views_keep_their_values_when_the_source_is_overwritten(single: ttnn.MeshDevice) -> None:
-    source = put(single, torch.ones(1, 2, 32, 32))
+    source = put(single, torch.zeros(1, 2, 32, 32))
+    ttnn.fill_cache(source, put(single, torch.ones(1, 2, 32, 32)), 0)
     turned = ttnn.transpose(source, 2, 3)
     ttnn.fill_cache(source, put(single, torch.zeros(1, 2, 32, 32)), 0)
 
     assert not get(source).any()
     assert bool((get(turned) == 1).all())
+
+
+def test_accessors_of_tt_metal_style_agree_with_the_attributes(single: ttnn.MeshDevice) -> None:
+    tensor = put(single, torch.ones(2, 64), ttnn.bfloat16)
+
+    assert tensor.get_layout() is tensor.layout
+    assert tensor.get_dtype() is tensor.dtype
+    assert (tensor.tile, tensor.element_size()) == (ttnn.Tile([32, 32]), 2)
+    assert tensor.reshape(1, 1, 64, 2).shape == (1, 1, 64, 2)
+    assert get(tensor != 1.0).sum() == get(tensor <= 0.0).sum() == 0
+    assert get(tensor >= 1.0).sum() == get(tensor > 0.0).sum() == 128
+
+
+def test_values_can_not_be_made_of_dead_memory(single: ttnn.MeshDevice) -> None:
+    tensor = put(single, torch.ones(2, 2))
+    tensor.deallocate(force=True)
+
+    with pytest.raises(RuntimeError, match="is not allocated"):
+        ttnn.to_layout(tensor, ttnn.TILE_LAYOUT)
 
 
 def test_repr_tells_shape_dtype_and_place(mesh: ttnn.MeshDevice) -> None:

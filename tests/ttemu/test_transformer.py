@@ -98,6 +98,16 @@ def test_decode_skips_users_without_a_position(single: ttnn.MeshDevice) -> None:
     assert bool(result[0, 1].isfinite().all())
 
 
+@pytest.mark.parametrize(
+    "make", [lambda mesh: integers(mesh, [[3, 5]]), lambda mesh: integers(mesh, [3, 5], ttnn.uint32)]
+)
+def test_positions_may_be_of_either_rank_and_sign(single: ttnn.MeshDevice, make: object) -> None:
+    q, cache = put(single, rounded(1, 2, 4, 32), ttnn.bfloat16), put(single, rounded(2, 2, 64, 32), ttnn.bfloat16)
+
+    expected = get(DECODE(q, cache, cache, cur_pos=[3, 5]))
+    assert torch.equal(get(DECODE(q, cache, cache, cur_pos_tensor=make(single))), expected)
+
+
 def test_decode_mask_is_scaled(single: ttnn.MeshDevice) -> None:
     q, k, v, mask = (
         rounded(1, 1, 4, 32),
