@@ -21,6 +21,7 @@ from ttemu.ccl import (
     all_reduce,
     mesh_partition,
     reduce_scatter,
+    set_accumulation,
 )
 from ttemu.configs import (
     LayerNormDefaultProgramConfig,
@@ -127,10 +128,13 @@ from ttemu.memory import (
     create_sharded_memory_config,
 )
 from ttemu.mesh import (
+    MeshDevice,
+)
+from ttemu.names import missing
+from ttemu.opening import (
     GetDefaultDevice,
     GetNumAvailableDevices,
     GetNumPCIeDevices,
-    MeshDevice,
     SetDefaultDevice,
     SystemMeshDescriptor,
     close_device,
@@ -146,7 +150,6 @@ from ttemu.mesh import (
     synchronize_device,
     using_distributed_env,
 )
-from ttemu.names import missing
 from ttemu.ops.create import (
     allocate_tensor_on_device,
     arange,
@@ -192,6 +195,11 @@ from ttemu.ops.index import (
     plus_one,
     scatter,
 )
+from ttemu.ops.join import (
+    chunk,
+    concat,
+    split,
+)
 from ttemu.ops.layout import (
     clone,
     deallocate,
@@ -212,7 +220,6 @@ from ttemu.ops.layout import (
 from ttemu.ops.matmul import (
     linear,
     matmul,
-    sparse_matmul,
 )
 from ttemu.ops.norm import (
     layer_norm,
@@ -220,22 +227,6 @@ from ttemu.ops.norm import (
     rms_norm_post_all_gather,
     rms_norm_pre_all_gather,
     softmax,
-)
-from ttemu.ops.rearrange import (
-    chunk,
-    concat,
-    getitem,
-    pad,
-    permute,
-    repeat,
-    repeat_interleave,
-    reshape,
-    slice,
-    split,
-    squeeze,
-    transpose,
-    unsqueeze,
-    unsqueeze_to_4D,
 )
 from ttemu.ops.reduce import (
     argmax,
@@ -248,6 +239,24 @@ from ttemu.ops.reduce import (
     sum,
     topk,
     var,
+)
+from ttemu.ops.reshape import (
+    permute,
+    repeat,
+    repeat_interleave,
+    reshape,
+    squeeze,
+    transpose,
+    unsqueeze,
+    unsqueeze_to_4D,
+)
+from ttemu.ops.slicing import (
+    getitem,
+    pad,
+    slice,
+)
+from ttemu.ops.sparse import (
+    sparse_matmul,
 )
 from ttemu.ops.unary import (
     abs,
@@ -576,6 +585,7 @@ def install() -> None:
 
 
 _limit_threads(os.environ)
+set_accumulation(os.environ.get("TTEMU_ACCUMULATION") or "exact")
 bind_operators(
     {
         "add": add,

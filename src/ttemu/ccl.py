@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 
 import torch
@@ -16,10 +15,9 @@ from ttemu.configs import Topology
 from ttemu.dtypes import DataType, Layout
 from ttemu.fabric import FabricConfig
 from ttemu.formats import load, store
-from ttemu.frame import overwrite, read, stored, view, write
+from ttemu.frame import dim_in, overwrite, read, stored, view, write
 from ttemu.memory import TILE_SIZE, MemoryConfig
 from ttemu.mesh import MeshDevice
-from ttemu.ops.rearrange import dim_in
 from ttemu.tensor import Tensor
 
 __all__ = ["all_gather", "all_reduce", "mesh_partition", "reduce_scatter", "set_accumulation"]
@@ -34,7 +32,7 @@ _ONE_DIMENSIONAL = {
 
 @dataclass(slots=True)
 class _Setting:
-    accumulation: str = os.environ.get("TTEMU_ACCUMULATION", EXACT)
+    accumulation: str = EXACT
 
 
 _setting = _Setting()

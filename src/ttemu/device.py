@@ -5,7 +5,8 @@ from __future__ import annotations
 from ttemu.cluster import is_blackhole, is_wormhole_b0
 from ttemu.fabric import DispatchCoreAxis, DispatchCoreConfig, DispatchCoreType
 from ttemu.machine import Arch
-from ttemu.mesh import MeshDevice, close_device, get_device_ids, open_device, synchronize_device
+from ttemu.mesh import MeshDevice
+from ttemu.opening import close_device, get_device_ids, open_device, synchronize_device
 
 __all__ = [
     "Arch",

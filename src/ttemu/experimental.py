@@ -12,7 +12,7 @@ from ttemu.cache import paged_fill_cache, paged_update_cache
 from ttemu.ccl import run_all_gather, run_reduce_scatter
 from ttemu.configs import Topology
 from ttemu.dtypes import Layout
-from ttemu.frame import need_layout, read, write
+from ttemu.frame import dim_in, need_layout, read, write
 from ttemu.heads import (
     nlp_concat_heads,
     nlp_concat_heads_decode,
@@ -23,7 +23,6 @@ from ttemu.heads import (
 from ttemu.memory import TILE_SIZE, MemoryConfig
 from ttemu.mesh import MeshDevice
 from ttemu.ops.matmul import minimal_matmul
-from ttemu.ops.rearrange import dim_in
 from ttemu.semaphore import GlobalSemaphore
 from ttemu.tensor import Tensor
 

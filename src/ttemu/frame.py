@@ -14,7 +14,17 @@ from ttemu.formats import load, store
 from ttemu.memory import MemoryConfig, check_shards
 from ttemu.tensor import Buffer, Tensor, padded_extents
 
-__all__ = ["alias", "align", "check_same_device", "need_floating", "need_layout", "overwrite", "read", "stored"]
+__all__ = [
+    "alias",
+    "align",
+    "check_same_device",
+    "dim_in",
+    "need_floating",
+    "need_layout",
+    "overwrite",
+    "read",
+    "stored",
+]
 __all__ += ["view", "write"]
 
 
@@ -61,6 +71,13 @@ def need_floating(op: str, tensor: Tensor) -> None:
     """Refuse an integer tensor."""
     if not is_floating(tensor.dtype):
         raise RuntimeError(f"ttnn.{op}: unsupported data format {tensor.dtype.name}, expected a floating one")
+
+
+def dim_in(op: str, dim: int, rank: int) -> int:
+    """Return ``dim`` counted from the front, refusing one outside a tensor of ``rank``."""
+    if not -rank <= dim < rank:
+        raise RuntimeError(f"ttnn.{op}: dim {dim} is out of range for a tensor of rank {rank}")
+    return dim % rank
 
 
 def align(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ttemu.mesh import MeshDevice, SystemMeshDescriptor
+from ttemu.mesh import MeshDevice
+from ttemu.opening import SystemMeshDescriptor
 from ttemu.shapes import MeshCoordinate, MeshCoordinateRange, MeshShape
 
 __all__ = ["MeshCoordinate", "MeshCoordinateRange", "MeshDevice", "MeshShape", "SystemMeshDescriptor"]

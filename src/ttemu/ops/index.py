@@ -7,9 +7,8 @@ import torch
 from ttemu.axes import MESH_DIMS, mesh_of
 from ttemu.dtypes import DataType, Layout, is_floating
 from ttemu.formats import load
-from ttemu.frame import check_same_device, overwrite, read, stored, write
+from ttemu.frame import check_same_device, dim_in, overwrite, read, stored, write
 from ttemu.memory import MemoryConfig
-from ttemu.ops.rearrange import dim_in
 from ttemu.tensor import Tensor
 
 __all__ = ["embedding", "gather", "plus_one", "rows_of", "scatter"]

@@ -8,7 +8,6 @@ import torch
 
 from ttemu.axes import MESH_DIMS
 from ttemu.configs import (
-    MatmulMultiCoreReuseMultiCast1DProgramConfig,
     MinimalMatmulConfig,
     Tile,
     UnaryOpType,
@@ -16,13 +15,12 @@ from ttemu.configs import (
 )
 from ttemu.cores import CoreGrid, divup, num_cores_to_corerangeset
 from ttemu.dtypes import DataType, Layout
-from ttemu.formats import load
-from ttemu.frame import align, check_same_device, need_floating, need_layout, read, stored, write
+from ttemu.frame import align, check_same_device, need_floating, need_layout, read, write
 from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, MemoryConfig, ShardSpec, TensorMemoryLayout
 from ttemu.ops.eltwise import activate, broadcast_pair
 from ttemu.tensor import Tensor
 
-__all__ = ["linear", "matmul", "sparse_matmul"]
+__all__ = ["linear", "matmul"]
 
 _ACTIVATION_NAMES = {
     "relu": UnaryOpType.RELU,
@@ -54,7 +52,8 @@ def multiply_matrices(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor
     return product.reshape(*product.shape[:-2], *rows, product.shape[-1]).permute(back)
 
 
-def _check(op: str, first: Tensor, second: Tensor) -> None:
+def check_matrices(op: str, first: Tensor, second: Tensor) -> None:
+    """Refuse operands of different devices, in rows, or of integers."""
     check_same_device(op, first, second)
     for tensor in (first, second):
         need_layout(op, tensor, Layout.TILE)
@@ -89,7 +88,7 @@ def _oriented(data: torch.Tensor, *, transposed: bool) -> torch.Tensor:
 
 def _product(op: str, a: Tensor, b: Tensor, *, transpose_a: bool, transpose_b: bool) -> torch.Tensor:
     first, second = read(op, a), read(op, b)
-    _check(op, a, b)
+    check_matrices(op, a, b)
     if min(len(a.extents), len(b.extents)) == 1:
         return _vector_product(op, a, b, first, second)
     _check_batches(op, a, b)
@@ -218,132 +217,3 @@ def minimal_matmul(
         dtype=dtype,
         compute_kernel_config=compute_kernel_config,
     )
-
-
-def sparse_matmul(
-    input_tensor_a: Tensor,
-    input_tensor_b: Tensor,
-    *,
-    sparsity: Tensor,
-    program_config: MatmulMultiCoreReuseMultiCast1DProgramConfig,
-    nnz: int | None = None,
-    is_input_a_sparse: bool = False,
-    is_input_b_sparse: bool = True,
-    memory_config: MemoryConfig | None = None,
-    dtype: DataType | None = None,
-    compute_kernel_config: WormholeComputeKernelConfig | None = None,
-    core_grid: CoreGrid | None = None,
-    output_tile: Tile | None = None,
-    optional_output_tensor: Tensor | None = None,
-) -> Tensor:
-    """Return products of the matrix pairs with a non-zero sparsity, zeros for the others.
-
-    With b sparse: a [a0, a1, M, K], b [b0, b1, K, N] -> [a0, a1, b0, b1, M, N]. With a sparse too:
-    a [1, E, M, K], b [1, E, K, N] -> [1, E, M, N]. ``sparsity`` has one entry per pair, row-major.
-    """
-    del compute_kernel_config, core_grid, output_tile
-    op = "sparse_matmul"
-    a, b = read(op, input_tensor_a), stored(op, input_tensor_b)
-    _check(op, input_tensor_a, input_tensor_b)
-    _check_program(program_config, b.shape[-1], rows=a.shape[-2])
-    mask = _sparsity_mask(sparsity, input_tensor_a, input_tensor_b, nnz, paired=is_input_a_sparse)
-    if not (is_input_a_sparse or is_input_b_sparse):
-        raise RuntimeError("ttnn.sparse_matmul: at least one of the inputs must be sparse")
-    values = _paired_products(a, b, mask) if is_input_a_sparse else _crossed_products(a, b, mask)
-    return write(
-        op,
-        values,
-        input_tensor_a,
-        dtype=dtype,
-        memory_config=memory_config or DRAM_MEMORY_CONFIG,
-        output_tensor=optional_output_tensor,
-    )
-
-
-def _check_program(config: MatmulMultiCoreReuseMultiCast1DProgramConfig, width: int, rows: int) -> None:
-    """Refuse what the kernel's core assignment refuses."""
-    if not isinstance(config, MatmulMultiCoreReuseMultiCast1DProgramConfig):
-        fact = "only MatmulMultiCoreReuseMultiCast1DProgramConfig is supported"
-        raise RuntimeError(f"ttnn.sparse_matmul: {fact}")  # noqa: TRY004 - ttnn's own class of error
-    block = config.out_block_w or config.per_core_N
-    if config.per_core_N % block:
-        raise RuntimeError(
-            f"ttnn.sparse_matmul: per_core_N {config.per_core_N} must be divisible by out_block_w {block}"
-        )
-    grid = config.compute_with_storage_grid_size
-    cols, lines = (grid[0], grid[1]) if isinstance(grid, tuple) else (grid.x, grid.y)
-    tiles_m, tiles_n = -(-rows // TILE_SIZE), -(-width // TILE_SIZE)
-    cores = -(-tiles_m // config.per_core_M) * -(-tiles_n // config.per_core_N)
-    if cores > cols * lines:
-        raise RuntimeError(f"ttnn.sparse_matmul: {cores} blocks of output do not fit on a {cols}x{lines} grid of cores")
-    box = cores if cores <= cols else -(-cores // cols) * cols
-    if box != cores:
-        raise RuntimeError(
-            f"ttnn.sparse_matmul: num_cores_with_work ({cores}) must be equal to in0_mcast_receiver_num_cores ({box}); "
-            "choose per_core_N so that the cores with work fill a rectangle"
-        )
-
-
-def _sparsity_mask(sparsity: Tensor, a: Tensor, b: Tensor, nnz: int | None, *, paired: bool) -> torch.Tensor:
-    """Return which pairs are wanted: [rows|1, cols|1, pairs] of booleans."""
-    op = "sparse_matmul"
-    raw = stored(op, sparsity)
-    check_same_device(op, a, sparsity)
-    need_layout(op, sparsity, Layout.ROW_MAJOR)
-    batches = [math.prod(tensor.extents[:-2]) for tensor in (a, b)]
-    if paired and batches[0] != batches[1] != 1:
-        raise RuntimeError(f"ttnn.sparse_matmul: batch of a {batches[0]} must be equal to batch of b {batches[1]}")
-    pairs = batches[0] if paired else batches[0] * batches[1]
-    if sparsity.logical_volume() != pairs:
-        raise RuntimeError(
-            f"ttnn.sparse_matmul: sparsity has {sparsity.logical_volume()} elements, expected batch {pairs}"
-        )
-    mask = raw.reshape(*raw.shape[:MESH_DIMS], pairs) != 0
-    if nnz is not None:
-        _check_count(mask, nnz, pairs)
-    return mask
-
-
-def _check_count(mask: torch.Tensor, nnz: int, pairs: int) -> None:
-    if nnz > pairs:
-        raise RuntimeError(f"ttnn.sparse_matmul: nnz {nnz} must not exceed the number of batches {pairs}")
-    found = mask.sum(-1).flatten().tolist()
-    if any(count != nnz for count in found):
-        raise RuntimeError(
-            f"ttnn.sparse_matmul: nnz is {nnz} but sparsity has {sorted(set(found))} non-zeros on some device; "
-            "the real kernel hangs here"
-        )
-
-
-def _wanted(mask: torch.Tensor) -> torch.Tensor:
-    """Return the indices along the last dim that any device wants."""
-    return mask.flatten(0, -2).any(0).nonzero().squeeze(-1)
-
-
-def _matrices(data: torch.Tensor) -> torch.Tensor:
-    """Return data [r, c, ..., M, K] as [r, c, batch, M, K]."""
-    return data.reshape(*data.shape[:MESH_DIMS], -1, *data.shape[-MATRIX_DIMS:])
-
-
-def _paired_products(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    first, second = _matrices(a), _matrices(b)
-    shared = second.shape[MESH_DIMS] == 1
-    chosen = _wanted(mask)
-    product = multiply_matrices(first[:, :, chosen], load(second if shared else second[:, :, chosen]))
-    kept = product * mask[:, :, chosen, None, None]
-    out = kept.new_zeros(*kept.shape[:MESH_DIMS], mask.shape[-1], *kept.shape[-MATRIX_DIMS:])
-    out[:, :, chosen] = kept
-    batch = (a if shared else b).shape[MESH_DIMS:-MATRIX_DIMS]
-    return out.reshape(*out.shape[:MESH_DIMS], *batch, *out.shape[-MATRIX_DIMS:])
-
-
-def _crossed_products(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    first, second = _matrices(a).unsqueeze(3), _matrices(b)
-    grid = mask.reshape(*mask.shape[:MESH_DIMS], first.shape[MESH_DIMS], second.shape[MESH_DIMS])
-    chosen = _wanted(grid)
-    product = multiply_matrices(first, load(second[:, :, None, chosen]))
-    kept = product * grid[:, :, :, chosen, None, None]
-    out = kept.new_zeros(*kept.shape[:3], second.shape[MESH_DIMS], *kept.shape[-MATRIX_DIMS:])
-    out[:, :, :, chosen] = kept
-    batches = (*a.shape[MESH_DIMS:-MATRIX_DIMS], *b.shape[MESH_DIMS:-MATRIX_DIMS])
-    return out.reshape(*out.shape[:MESH_DIMS], *batches, *out.shape[-MATRIX_DIMS:])

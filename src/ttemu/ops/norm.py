@@ -6,9 +6,8 @@ import torch
 
 from ttemu.axes import MESH_DIMS
 from ttemu.dtypes import DataType, Layout
-from ttemu.frame import check_same_device, need_floating, need_layout, pad_rank, read, write
+from ttemu.frame import check_same_device, dim_in, need_floating, need_layout, pad_rank, read, write
 from ttemu.memory import TILE_SIZE, MemoryConfig
-from ttemu.ops.rearrange import dim_in
 from ttemu.tensor import Tensor
 
 __all__ = ["layer_norm", "rms_norm", "rms_norm_post_all_gather", "rms_norm_pre_all_gather", "softmax"]

@@ -8,9 +8,8 @@ import torch
 
 from ttemu.axes import MESH_DIMS
 from ttemu.dtypes import DataType, Layout
-from ttemu.frame import need_floating, need_layout, read, write
+from ttemu.frame import dim_in, need_floating, need_layout, read, write
 from ttemu.memory import MemoryConfig
-from ttemu.ops.rearrange import dim_in
 from ttemu.tensor import Tensor
 
 __all__ = ["argmax", "cumsum", "max", "mean", "min", "prod", "std", "sum", "topk", "var"]
