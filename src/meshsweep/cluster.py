@@ -1,7 +1,7 @@
 """Describe a cluster of Tenstorrent chips in the YAML that ttnn reads in place of hardware.
 
 The layout follows what ttnn 0.81.1 accepts: every chip has PCIe and neighbours are joined by
-four Ethernet links. With 32 chips ttnn takes the cluster for a Galaxy and matches trays and
+four Ethernet links, two on Blackhole. With 32 chips ttnn takes the cluster for a Galaxy and matches trays and
 positions against the real one, so that size has its arrangement: 8 rows of 4, in four trays.
 """
 

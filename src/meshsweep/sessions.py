@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,10 +169,12 @@ def _python(environment: Environment) -> str | None:
     """Return the first declared Python that can be found, or the first for nox to refuse by name."""
     if not environment.python:
         return None
-    found = [path for version in environment.python if (path := _find_python(version))]
-    return (found or list(environment.python))[0]
+    found = (path for version in environment.python if (path := _find_python(version)))
+    return next(found, environment.python[0])
 
 
+# Every noxfile asks this for each environment, and an answer costs starting a Python.
+@cache
 def _find_python(version: str) -> str | None:
     """Return a working Python of a version: on the PATH, or among pyenv's own.
 

@@ -37,9 +37,7 @@ def install() -> Path | None:
     """
     target = place()
     if target is None:
-        raise SelectionError(
-            "no ttnn is installed in this environment; nox installs it: `nox -s env_mock -- --env mock`"
-        )
+        raise SelectionError("no ttnn is installed in this environment; nox installs it: `nox -s env_mock`")
     if (_SYSTEM / nullcompiler.NAME).exists() or (target.exists() and not is_null(target)):
         return None
     target.parent.mkdir(parents=True, exist_ok=True)
