@@ -15,7 +15,7 @@ __all__ = ["ARCHITECTURES", "describe"]
 
 #: Rows of Tensix cores that are switched off, and other harvesting, as real boards have it.
 ARCHITECTURES: Mapping[str, Mapping[str, int]] = {
-    "wormhole_b0": {"harvest_mask": 64, "eth_harvesting_mask": 0, "pcie_harvesting_mask": 0},
+    "wormhole_b0": {"harvest_mask": 65, "eth_harvesting_mask": 0, "pcie_harvesting_mask": 0},
     "blackhole": {"harvest_mask": 192, "eth_harvesting_mask": 288, "pcie_harvesting_mask": 2},
 }
 
@@ -24,6 +24,8 @@ _GALAXY = MeshShape(rows=8, cols=4)
 _BIGGEST = {"wormhole_b0": 16, "blackhole": 8}
 #: Part numbers, which ttnn reads the board type from: bits 36 and up of a board id.
 _BOARDS = {"n150": 0x18, "p150": 0x40, "ubb": 0x35, "ubb_blackhole": 0x47}
+#: Wormhole boards with fewer rows switched off than the two of N300 and T3K.
+_WHOLE = {"n150": 64, "galaxy": 0}
 #: Ethernet channels by side of the chip: down, up, right, left. Blackhole keeps 12 of its 14.
 _CHANNELS = {
     "wormhole_b0": ((8, 9, 10, 11), (4, 5, 6, 7), (12, 13, 14, 15), (0, 1, 2, 3)),
@@ -43,7 +45,7 @@ def describe(shape: MeshShape, *, arch: str = "wormhole_b0") -> str:
             *_connections(grid, arch),
             "ethernet_connections_to_remote_devices: []",
             *("chips_with_mmio:", *(f"  - {chip}: {chip}" for chip in chips)),
-            *("harvesting:", *(line for chip in chips for line in _harvesting(chip, arch))),
+            *("harvesting:", *(line for chip in chips for line in _harvesting(chip, _masks(grid, arch)))),
             *("chip_to_bus_id:", *(f'  {chip}: "0x{bus:04x}"' for chip, bus in enumerate(_bus_ids(grid, arch)))),
             "boards:",
             *(line for number, group in enumerate(_boards(grid, arch)) for line in _board(number, *group)),
@@ -73,8 +75,14 @@ def _links(grid: MeshShape, arch: str) -> Iterator[tuple[tuple[int, int], tuple[
                 yield from (((chip, a), (chip + 1, b)) for a, b in zip(right, left, strict=True))
 
 
-def _harvesting(chip: int, arch: str) -> list[str]:
-    masks = ARCHITECTURES[arch]
+def _masks(grid: MeshShape, arch: str) -> Mapping[str, int]:
+    """Return the harvesting of the board that has this many chips; it decides the grid of worker cores."""
+    board = "n150" if grid.devices == 1 else "galaxy" if grid == _GALAXY else ""
+    rows = _WHOLE.get(board) if arch == "wormhole_b0" else None
+    return ARCHITECTURES[arch] if rows is None else {**ARCHITECTURES[arch], "harvest_mask": rows}
+
+
+def _harvesting(chip: int, masks: Mapping[str, int]) -> list[str]:
     return [
         f"  {chip}:",
         "    noc_translation: true",

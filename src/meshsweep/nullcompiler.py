@@ -1,23 +1,42 @@
 """A compiler that compiles nothing, for devices that execute nothing.
 
-On a mock cluster ttnn still builds every kernel with Tenstorrent's RISC-V compiler, and
-looks only at the files that come out. This program answers ``--version`` and writes the
-smallest files that ttnn accepts. It is started for every kernel, so it imports little, and
-nothing of ours: ``meshsweep.toolchain`` puts a copy of it where ttnn looks.
+On a mock cluster ttnn still builds every kernel with Tenstorrent's RISC-V compiler, and looks only at the files that
+come out. ``program`` is a shell program that answers ``--version`` and writes the smallest files that ttnn accepts.
+ttnn starts it several times for each kernel, so it starts no other program: a Python would take twenty times as long.
 """
 
 from __future__ import annotations
 
 import struct
-import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-__all__ = ["NAME", "kernel", "main"]
+__all__ = ["MARK", "NAME", "kernel", "program"]
 
 NAME = "riscv-tt-elf-g++"
+MARK = "# meshsweep's null compiler: what it is given is never executed."
 #: ttnn refuses a compiler that prints no version; it builds its firmware anew for another one.
 _VERSION = f"{NAME} (tenstorrent/sfpi:7.89.0[1050]) 15.1.0"
+# ttnn hashes what an object depends on, and wants the object named by its whole path.
+_PROGRAM = """#!/bin/sh
+{mark}
+links=1 output= depends=
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --version) printf '%s\\n' '{version}'; exit ;;
+        -o) output=$2; shift ;;
+        -MF) depends=$2; shift ;;
+        -c | -x) links= ;;
+    esac
+    shift
+done
+if [ "$links" ]; then
+    printf '{kernel}' > "$output" || exit
+else
+    printf 'nothing' > "$output" || exit
+fi
+if [ "$depends" ]; then
+    printf '%s:\\n' "$output" > "$depends"
+fi
+"""
 
 _TEXT_AT, _DATA_AT = 0x10000, 0xFFB00000
 _TEXT = struct.pack("<4I", 0x0080006F, 0x13, 0x8067, 0x13)  # j .+8; nop; ret; nop
@@ -26,18 +45,10 @@ _R_RISCV_JAL = 17
 _HEADER_BYTES, _PROGRAM_BYTES, _SECTION_BYTES = 52, 32, 40
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Do what ttnn asks of its compiler: a version, a precompiled header, an object, a kernel."""
-    if "--version" in arguments:
-        sys.stdout.write(_VERSION + "\n")
-        return 0
-    output = Path(arguments[arguments.index("-o") + 1])
-    links = "-c" not in arguments and "-x" not in arguments
-    output.write_bytes(kernel() if links else b"nothing")
-    if "-MF" in arguments:
-        # ttnn hashes what an object depends on, and wants the object named by its whole path.
-        Path(arguments[arguments.index("-MF") + 1]).write_text(f"{output}:\n", encoding="utf-8")
-    return 0
+def program() -> str:
+    """Return the source of the shell program."""
+    octal = "".join(f"\\{byte:03o}" for byte in kernel())
+    return _PROGRAM.format(mark=MARK, version=_VERSION, kernel=octal)
 
 
 def kernel() -> bytes:
@@ -94,6 +105,3 @@ def _executable(sections: list[tuple[str, int, int, int, bytes, int, int, int]])
     data = struct.pack("<8I", 1, offsets[1], _DATA_AT, behind, len(_DATA), len(_DATA), 6, 16)
     return header + text + data + body + table
 
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

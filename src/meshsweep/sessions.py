@@ -30,7 +30,7 @@ from meshsweep.matrix import Environment, Matrix, SessionSpec
 if TYPE_CHECKING:
     import nox
 
-__all__ = ["declare_sessions"]
+__all__ = ["declare_sessions", "find_python"]
 
 #: nox gives an interrupted command 0.3 s; a run needs longer to write down what it has.
 _PATIENCE: dict[str, Any] = {"interrupt_timeout": 60.0, "terminate_timeout": 30.0}
@@ -169,13 +169,13 @@ def _python(environment: Environment) -> str | None:
     """Return the first declared Python that can be found, or the first for nox to refuse by name."""
     if not environment.python:
         return None
-    found = (path for version in environment.python if (path := _find_python(version)))
+    found = (path for version in environment.python if (path := find_python(version)))
     return next(found, environment.python[0])
 
 
 # Every noxfile asks this for each environment, and an answer costs starting a Python.
 @cache
-def _find_python(version: str) -> str | None:
+def find_python(version: str) -> str | None:
     """Return a working Python of a version: on the PATH, or among pyenv's own.
 
     pyenv puts a program of every version on the PATH, which refuses to run unless that

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from pathlib import Path
 
 from meshsweep import nullcompiler
@@ -26,8 +25,7 @@ def place() -> Path | None:
 
 def is_null(compiler: Path | None) -> bool:
     """Return whether a compiler is the null compiler."""
-    mark = str(nullcompiler.__doc__)[:40].encode()
-    return compiler is not None and compiler.exists() and mark in compiler.read_bytes()[:400]
+    return compiler is not None and compiler.exists() and nullcompiler.MARK.encode() in compiler.read_bytes()[:400]
 
 
 def install() -> Path | None:
@@ -41,10 +39,9 @@ def install() -> Path | None:
     if (_SYSTEM / nullcompiler.NAME).exists() or (target.exists() and not is_null(target)):
         return None
     target.parent.mkdir(parents=True, exist_ok=True)
-    source = Path(nullcompiler.__file__).read_text(encoding="utf-8")
     # Workers install it side by side: whole or not at all.
     part = target.with_suffix(f".{os.getpid()}")
-    part.write_text(f"#!{sys.executable} -IS\n{source}", encoding="utf-8")
+    part.write_text(nullcompiler.program(), encoding="utf-8")
     part.chmod(0o755)
     part.replace(target)
     return target

@@ -61,6 +61,14 @@ def test_wormhole_neighbours_have_four_links(shape: str, pairs: int) -> None:
     assert set(joined.values()) <= {4}
 
 
+@pytest.mark.parametrize(("shape", "off"), [("1x1", 1), ("1x2", 2), ("2x4", 2), ("4x8", 0)])
+def test_wormhole_boards_have_their_own_rows_of_cores(shape: str, off: int) -> None:
+    lines = section(describe(MeshShape.parse(shape)), "harvesting")
+    masks = [int(line.split(":")[1]) for line in lines if line.strip().startswith("harvest_mask:")]
+
+    assert {mask.bit_count() for mask in masks} == {off}
+
+
 def test_blackhole_keeps_to_twelve_channels() -> None:
     found = ends(describe(MeshShape.parse("4x8"), arch="blackhole"))
 

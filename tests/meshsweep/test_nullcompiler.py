@@ -12,24 +12,38 @@ from meshsweep import nullcompiler, toolchain
 from meshsweep.errors import SelectionError
 
 
-def test_version_names_the_compiler(capsys: pytest.CaptureFixture[str]) -> None:
-    code = nullcompiler.main(["--version"])
+@pytest.fixture
+def compiler(tmp_path: Path) -> Path:
+    """Return the program as a file that can be run."""
+    path = tmp_path / nullcompiler.NAME
+    path.write_text(nullcompiler.program(), encoding="utf-8")
+    path.chmod(0o755)
+    return path
 
-    assert (code, capsys.readouterr().out.split()[0]) == (0, "riscv-tt-elf-g++")
 
-
-def test_object_depends_on_nothing(tmp_path: Path) -> None:
-    output, depends = tmp_path / "k.o", tmp_path / "k.d"
-    nullcompiler.main(["-O2", "-c", "-o", str(output), "k.cc", "-MMD", "-MF", str(depends)])
+def test_object_depends_on_nothing(compiler: Path, tmp_path: Path) -> None:
+    output, depends = tmp_path / "k 1.o", tmp_path / "k.d"
+    subprocess.run([compiler, "-O2", "-c", "-o", output, "k.cc", "-MMD", "-MF", depends], check=True, env={})
 
     assert output.exists()
     assert depends.read_text(encoding="utf-8") == f"{output}:\n"
 
 
-def test_kernel_is_riscv_with_relocation(tmp_path: Path) -> None:
+def test_output_that_cannot_be_written_is_a_failure(compiler: Path, tmp_path: Path) -> None:
+    done = subprocess.run([compiler, "-c", "-o", tmp_path / "no" / "k.o"], capture_output=True, check=False)
+
+    assert done.returncode
+
+
+def test_linked_kernel_is_the_same_bytes(compiler: Path, tmp_path: Path) -> None:
     output = tmp_path / "k.elf"
-    nullcompiler.main(["-Tkernel.ld", "k.o", "-o", str(output)])
-    data = output.read_bytes()
+    subprocess.run([compiler, "-Tkernel.ld", "k.o", "-o", output], check=True)
+
+    assert output.read_bytes() == nullcompiler.kernel()
+
+
+def test_kernel_is_riscv_with_relocation() -> None:
+    data = nullcompiler.kernel()
     kind, machine = struct.unpack_from("<HH", data, 16)
     table, size, number, names = (
         *struct.unpack_from("<I", data, 32),
