@@ -21,7 +21,7 @@ class MeshPool:
 
     def get(self, mesh: Mesh) -> tuple[Any, float | None]:
         """Return an open device and the seconds it took to open, None where it was open."""
-        if self._mesh == mesh:
+        if self._mesh == mesh and not self._backend.spent(self._device):
             return self._device, None
         self.close()
         start = time.perf_counter()

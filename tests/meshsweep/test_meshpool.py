@@ -14,9 +14,13 @@ class Devices:
 
     def __init__(self) -> None:
         self.log: list[str] = []
+        self.worn = False
 
     def activate(self, slot: Slot | None) -> None:
         self.log.append("activate")
+
+    def spent(self, device: object) -> bool:
+        return self.worn
 
     def open(self, mesh: Mesh) -> object:
         if mesh.name == "4x4":
@@ -46,6 +50,16 @@ def test_other_mesh_closes_the_first(declared: Matrix) -> None:
     pool.close()
 
     assert devices.log == ["open 1x8", "close", "open 1x1", "close", "open 1x8", "close"]
+
+
+def test_spent_mesh_is_opened_anew(declared: Matrix) -> None:
+    devices = Devices()
+    pool = MeshPool(devices)
+    pool.get(declared.meshes["1x8"])
+    devices.worn = True
+    pool.get(declared.meshes["1x8"])
+
+    assert devices.log == ["open 1x8", "close", "open 1x8"]
 
 
 def test_mesh_that_fails_stays_closed(declared: Matrix) -> None:

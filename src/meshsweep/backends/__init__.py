@@ -1,6 +1,6 @@
 """Backends: how an environment reaches its devices, found by entry point.
 
-A backend is one class with the three methods of ``Backend`` and one line under
+A backend is one class with the four methods of ``Backend`` and one line under
 ``[project.entry-points."meshsweep.backends"]``.
 """
 
@@ -30,6 +30,9 @@ class Backend(Protocol):
 
     def open(self, mesh: Mesh) -> Any:
         """Open a mesh and return the device object that tests receive."""
+
+    def spent(self, device: Any) -> bool:
+        """Say whether a device must be opened anew before another test."""
 
     def close(self, device: Any) -> None:
         """Close what ``open`` returned."""

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from meshsweep import cluster, toolchain
+from meshsweep.backends.readback import Readbacks
 from meshsweep.backends.ttnn import TtnnBackend
-from meshsweep.matrix import Mesh
+from meshsweep.matrix import Environment, Mesh
 from meshsweep.shape import MeshShape
 from meshsweep.slots import Slot
 
@@ -24,6 +25,10 @@ _GALAXY = MeshShape(rows=4, cols=8)
 
 class MockBackend(TtnnBackend):
     """Opens meshes of a described cluster, which every worker has for itself."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self._readbacks: Readbacks | None = None
 
     def activate(self, slot: Slot | None, meshes: Sequence[Mesh]) -> None:
         """Describe a cluster that holds ``meshes``, and keep kernels where only this slot builds them."""
@@ -38,6 +43,21 @@ class MockBackend(TtnnBackend):
         # Else ttnn leaves a folder of its notes wherever the command was called from.
         os.environ["TT_METAL_LOGS_PATH"] = str(scratch)
         os.environ.setdefault("TT_METAL_LOGGER_LEVEL", "error")
+
+    def open(self, mesh: Mesh) -> Any:
+        """Open a mesh, of which no tensor has been read yet."""
+        import ttnn
+
+        if self._readbacks is None:
+            self._readbacks = Readbacks()
+            self._readbacks.watch(ttnn)
+        self._readbacks.count = 0
+        return super().open(mesh)
+
+    def spent(self, device: Any) -> bool:
+        """Say whether the mesh was read so often that the next test may hang."""
+        del device
+        return self._readbacks is not None and self._readbacks.many
 
     def _options(self) -> dict[str, Any]:
         import ttnn
