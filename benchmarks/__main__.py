@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import session
+from benchmarks import decoder, pieces, session
 
-BENCHMARKS = {"session": session.run}
+BENCHMARKS = {"decoder": decoder.run, "pieces": pieces.run, "session": session.run}
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Time two commands in turn, and give the ratio pair by pair.
+"""Time two commands, or two calls inside one process, in turn, and give the ratio pair by pair.
 
 A machine that slows down between two runs slows both halves of a pair, so the median of
 the ratios holds where single times do not.
@@ -6,15 +6,16 @@ the ratios holds where single times do not.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-__all__ = ["Comparison", "Cost", "compare", "measure"]
+__all__ = ["Comparison", "Cost", "compare", "compare_inside", "in_turn", "measure", "output"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +70,36 @@ def measure(command: Sequence[str], root: Path) -> Cost:
     """Return what a command costs; raises RuntimeError with its output where it fails."""
     before = os.times()
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    output(command, root)
     wall_s = time.perf_counter() - start
     after = os.times()
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     cpu_s = (after.children_user - before.children_user) + (after.children_system - before.children_system)
     return Cost(wall_s=wall_s, cpu_s=cpu_s)
+
+
+def output(command: Sequence[str], root: Path) -> str:
+    """Return what a command prints; raises RuntimeError with it where the command fails."""
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def in_turn(ours: Callable[[], object], theirs: Callable[[], object], *, pairs: int) -> str:
+    """Call both once unmeasured, then in turn, and return for ``compare_inside`` what they cost."""
+    return json.dumps([(_seconds(ours), _seconds(theirs)) for _ in range(pairs + 1)][1:])
+
+
+def compare_inside(name: str, rival: str, command: Sequence[str], *, root: Path, bound: float) -> Comparison:
+    """Run a command whose last line is what ``in_turn`` returns, and return the costs."""
+    ours, theirs = (
+        tuple(Cost(wall_s=wall_s, cpu_s=cpu_s) for wall_s, cpu_s in half)
+        for half in zip(*json.loads(output(command, root).splitlines()[-1]), strict=True)
+    )
+    return Comparison(name=name, rival=rival, bound=bound, ours=ours, theirs=theirs)
+
+
+def _seconds(work: Callable[[], object]) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu

@@ -59,8 +59,9 @@ class Experts(Component):
         gate = ttnn.matmul(x, experts.gate, compute_kernel_config=precise())
         up = ttnn.matmul(x, experts.up, compute_kernel_config=precise())
         hidden = self._swiglu(ttnn.add(gate, experts.gate_bias), ttnn.add(up, experts.up_bias))
-        y = ttnn.matmul(hidden, experts.down, compute_kernel_config=precise())
-        return self._weighted_sum(ttnn.add(y, experts.down_bias), routing)
+        # Nested, so that no product outlives its use: these are the largest activations.
+        y = ttnn.add(ttnn.matmul(hidden, experts.down, compute_kernel_config=precise()), experts.down_bias)
+        return self._weighted_sum(y, routing)
 
     def _sparse(self, x: Any, routing: Any, experts: ExpertSet) -> Any:
         """Return [1, 1, 1, H] from the experts with a weight; the kernels skip the others."""

@@ -11,6 +11,7 @@ import ttnn
 
 from gptoss.attention import Attention
 from gptoss.component import Component, flat, reshape_like
+from gptoss.expert_bank import RESIDENT_LIMIT_BYTES
 from gptoss.kv_cache import KVCache
 from gptoss.mlp import MLP
 from gptoss.rms_norm import RMSNorm
@@ -22,12 +23,14 @@ __all__ = ["DecoderLayer"]
 class DecoderLayer(Component):
     """One decoder layer."""
 
-    def __init__(self, *args: Any, rope: Rope | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, rope: Rope | None = None, limit_bytes: int = RESIDENT_LIMIT_BYTES, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.attention_norm = RMSNorm(*args, name="input_layernorm", **kwargs)
         self.attention = Attention(*args, rope=rope, **kwargs)
         self.mlp_norm = RMSNorm(*args, name="post_attention_layernorm", **kwargs)
-        self.mlp = MLP(*args, **kwargs)
+        self.mlp = MLP(*args, limit_bytes=limit_bytes, **kwargs)
 
     def __call__(self, x: Any) -> Any:
         """Return [.., S, H] for a prompt [.., S, H]."""

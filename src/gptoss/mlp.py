@@ -10,6 +10,7 @@ from typing import Any
 import ttnn
 
 from gptoss.component import Component, flat, reshape_like
+from gptoss.expert_bank import RESIDENT_LIMIT_BYTES
 from gptoss.experts import Experts
 from gptoss.mesh_config import ROW_AXIS
 from gptoss.router import TopKRouter
@@ -20,10 +21,10 @@ __all__ = ["MLP"]
 class MLP(Component):
     """The mixture of experts of one layer."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, limit_bytes: int = RESIDENT_LIMIT_BYTES, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.router = TopKRouter(*args, **kwargs)
-        self.experts = Experts(*args, **kwargs)
+        self.experts = Experts(*args, limit_bytes=limit_bytes, **kwargs)
 
     def __call__(self, x: Any) -> Any:
         """Return [.., S, H] for a prompt [.., S, H]."""

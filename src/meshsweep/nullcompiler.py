@@ -104,4 +104,3 @@ def _executable(sections: list[tuple[str, int, int, int, bytes, int, int, int]])
     behind = _TEXT_AT + len(_TEXT)
     data = struct.pack("<8I", 1, offsets[1], _DATA_AT, behind, len(_DATA), len(_DATA), 6, 16)
     return header + text + data + body + table
-

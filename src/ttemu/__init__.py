@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import torch
 
-from ttemu import _ttnn, cluster, core, device, experimental, transformer, types
+from ttemu import _ttnn, cluster, core, device, experimental, graph, operations, transformer, types
 from ttemu.cache import (
     fill_cache,
     update_cache,
@@ -19,7 +19,6 @@ from ttemu.cache import (
 from ttemu.ccl import (
     all_gather,
     all_reduce,
-    mesh_partition,
     reduce_scatter,
     set_accumulation,
 )
@@ -74,6 +73,7 @@ from ttemu.dtypes import (
     bfloat16,
     float32,
     fp8_e4m3,
+    int8,
     int32,
     uint8,
     uint16,
@@ -90,6 +90,10 @@ from ttemu.fabric import (
     FabricUDMMode,
     get_fabric_config,
     set_fabric_config,
+)
+from ttemu.grids import (
+    corerange_to_cores,
+    num_cores_to_corerangeset_in_subcoregrids,
 )
 from ttemu.machine import (
     Arch,
@@ -132,9 +136,14 @@ from ttemu.mesh import (
 )
 from ttemu.names import missing
 from ttemu.opening import (
+    CloseDevice,
+    CloseDevices,
+    CreateDevice,
+    CreateDevices,
     GetDefaultDevice,
     GetNumAvailableDevices,
     GetNumPCIeDevices,
+    GetPCIeDeviceID,
     SetDefaultDevice,
     SystemMeshDescriptor,
     close_device,
@@ -142,6 +151,7 @@ from ttemu.opening import (
     create_mesh_device,
     get_arch_name,
     get_device_ids,
+    get_memory_view,
     get_num_devices,
     get_num_pcie_devices,
     get_pcie_device_ids,
@@ -149,6 +159,14 @@ from ttemu.opening import (
     open_mesh_device,
     synchronize_device,
     using_distributed_env,
+)
+from ttemu.ops.choice import (
+    clamp,
+    clip,
+    where,
+)
+from ttemu.ops.copying import (
+    copy,
 )
 from ttemu.ops.create import (
     allocate_tensor_on_device,
@@ -163,11 +181,18 @@ from ttemu.ops.create import (
     zeros,
     zeros_like,
 )
+from ttemu.ops.division import (
+    div,
+    divide,
+    rdiv,
+)
+from ttemu.ops.draw import (
+    manual_seed,
+    sampling,
+)
 from ttemu.ops.eltwise import (
     add,
     add_,
-    div,
-    divide,
     eq,
     ge,
     gt,
@@ -182,12 +207,10 @@ from ttemu.ops.eltwise import (
     multiply_,
     ne,
     pow,
-    rdiv,
     rsub,
     sub,
     subtract,
     subtract_,
-    where,
 )
 from ttemu.ops.index import (
     embedding,
@@ -201,19 +224,12 @@ from ttemu.ops.join import (
     split,
 )
 from ttemu.ops.layout import (
-    clone,
     deallocate,
-    identity,
-    interleaved_to_sharded,
     is_tensor_storage_on_device,
-    move,
-    reallocate,
-    sharded_to_interleaved,
     tilize,
     tilize_with_zero_padding,
     to_dtype,
     to_layout,
-    to_memory_config,
     typecast,
     untilize,
 )
@@ -228,6 +244,19 @@ from ttemu.ops.norm import (
     rms_norm_pre_all_gather,
     softmax,
 )
+from ttemu.ops.pad import (
+    pad,
+)
+from ttemu.ops.place import (
+    clone,
+    identity,
+    interleaved_to_sharded,
+    move,
+    reallocate,
+    sharded_to_interleaved,
+    to_memory_config,
+)
+from ttemu.ops.product import set_products
 from ttemu.ops.reduce import (
     argmax,
     cumsum,
@@ -237,7 +266,6 @@ from ttemu.ops.reduce import (
     prod,
     std,
     sum,
-    topk,
     var,
 )
 from ttemu.ops.reshape import (
@@ -252,17 +280,17 @@ from ttemu.ops.reshape import (
 )
 from ttemu.ops.slicing import (
     getitem,
-    pad,
     slice,
 )
 from ttemu.ops.sparse import (
     sparse_matmul,
 )
+from ttemu.ops.topk import (
+    topk,
+)
 from ttemu.ops.unary import (
     abs,
     ceil,
-    clamp,
-    clip,
     cos,
     exp,
     floor,
@@ -287,7 +315,9 @@ from ttemu.ops.unary import (
     swish,
     tanh,
 )
+from ttemu.partition import mesh_partition
 from ttemu.routing import (
+    moe_expert_token_remap,
     moe_routing_remap,
 )
 from ttemu.semaphore import (
@@ -295,6 +325,10 @@ from ttemu.semaphore import (
     create_global_semaphore,
     get_global_semaphore_address,
     reset_global_semaphore_value,
+)
+from ttemu.settings import (
+    CONFIG,
+    Config,
 )
 from ttemu.shapes import (
     MeshCoordinate,
@@ -314,6 +348,7 @@ from ttemu.tensor import (
 )
 
 __all__ = [
+    "CONFIG",
     "DRAM_MEMORY_CONFIG",
     "L1_BLOCK_SHARDED_MEMORY_CONFIG",
     "L1_HEIGHT_SHARDED_MEMORY_CONFIG",
@@ -324,12 +359,17 @@ __all__ = [
     "TILE_SIZE",
     "Arch",
     "BufferType",
+    "CloseDevice",
+    "CloseDevices",
     "ConcatMesh2dToTensor",
     "ConcatMeshToTensor",
+    "Config",
     "CoreCoord",
     "CoreGrid",
     "CoreRange",
     "CoreRangeSet",
+    "CreateDevice",
+    "CreateDevices",
     "DataType",
     "Device",
     "DispatchAlgorithm",
@@ -344,6 +384,7 @@ __all__ = [
     "GetDefaultDevice",
     "GetNumAvailableDevices",
     "GetNumPCIeDevices",
+    "GetPCIeDeviceID",
     "GlobalSemaphore",
     "LayerNormDefaultProgramConfig",
     "LayerNormShardedMultiCoreProgramConfig",
@@ -413,8 +454,10 @@ __all__ = [
     "cluster",
     "concat",
     "concat_mesh_to_tensor_composer",
+    "copy",
     "copy_host_to_device_tensor",
     "core",
+    "corerange_to_cores",
     "cos",
     "create_global_semaphore",
     "create_mesh_composer",
@@ -449,13 +492,16 @@ __all__ = [
     "get_device_tensors",
     "get_fabric_config",
     "get_global_semaphore_address",
+    "get_memory_view",
     "get_num_devices",
     "get_num_pcie_devices",
     "get_pcie_device_ids",
+    "graph",
     "gt",
     "identity",
     "init_device_compute_kernel_config",
     "install",
+    "int8",
     "int32",
     "interleaved_to_sharded",
     "is_tensor_storage_on_device",
@@ -471,6 +517,7 @@ __all__ = [
     "logical_not",
     "logical_or",
     "lt",
+    "manual_seed",
     "matmul",
     "max",
     "maximum",
@@ -478,6 +525,7 @@ __all__ = [
     "mesh_partition",
     "min",
     "minimum",
+    "moe_expert_token_remap",
     "moe_routing_remap",
     "moreh_full",
     "move",
@@ -487,10 +535,12 @@ __all__ = [
     "ne",
     "neg",
     "num_cores_to_corerangeset",
+    "num_cores_to_corerangeset_in_subcoregrids",
     "ones",
     "ones_like",
     "open_device",
     "open_mesh_device",
+    "operations",
     "pad",
     "permute",
     "plus_one",
@@ -512,6 +562,7 @@ __all__ = [
     "round",
     "rsqrt",
     "rsub",
+    "sampling",
     "scatter",
     "set_fabric_config",
     "shard_tensor_to_mesh_mapper",
@@ -586,6 +637,7 @@ def install() -> None:
 
 _limit_threads(os.environ)
 set_accumulation(os.environ.get("TTEMU_ACCUMULATION") or "exact")
+set_products(os.environ.get("TTEMU_PRODUCTS") or "auto")
 bind_operators(
     {
         "add": add,

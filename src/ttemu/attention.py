@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ttemu.ops.matmul import multiply_matrices
+from ttemu.ops.product import multiply_matrices
 
 __all__ = ["Scores", "attend_causal", "attend_masked"]
 

@@ -17,12 +17,19 @@ class ClusterType(Enum):
     N300 = 2
     T3K = 3
     GALAXY = 4
-    P150 = 6
-    P150_X4 = 8
-    CUSTOM = 10
+    TG = 5
+    P100 = 6
+    P150 = 7
+    P150_X2 = 8
+    P150_X4 = 9
+    SIMULATOR_WORMHOLE_B0 = 10
+    SIMULATOR_BLACKHOLE = 11
+    P150_X8 = 13
     P300 = 14
-    P150_X8 = 15
+    SIMULATOR_QUASAR = 15
     BLACKHOLE_GALAXY = 16
+    P300_X2 = 17
+    CUSTOM = 18
 
 
 _TYPES = {

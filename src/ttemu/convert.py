@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,7 +10,6 @@ import torch
 from ttemu.axes import MESH_DIMS, spread
 from ttemu.dtypes import BLOCK_FLOATS, DEFAULT_DTYPES, TORCH_DTYPES, DataType, Layout, is_block_float
 from ttemu.formats import load, round_bfloat16, store
-from ttemu.frame import stored
 from ttemu.mapping import MeshToTensor, TensorToMesh
 from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, MemoryConfig, check_shards
 from ttemu.mesh import MeshDevice
@@ -27,7 +27,8 @@ __all__ = [
     "to_torch",
 ]
 
-# ttnn rounds these to bfloat16 on their way to a block float.
+# ttnn has torch round these to bfloat16 on their way there and to a block float.
+_ROUNDED_THERE = {DataType.BFLOAT16, DataType.FLOAT32}
 _VIA_BFLOAT16 = {torch.float64, torch.float16, torch.int64, torch.int16}
 
 
@@ -46,16 +47,31 @@ def from_torch(
     del cq_id
     if tensor is None:
         return None  # ttnn hands None through; the annotation spares others a check
-    if not isinstance(tensor, torch.Tensor):
+    wrong = not isinstance(dtype, (DataType, type(None))) or not isinstance(layout, (Layout, type(None)))
+    if wrong or not isinstance(tensor, torch.Tensor):
         raise TypeError(f"ttnn.from_torch: incompatible function arguments, got {type(tensor).__name__}")
     if dtype is None:
         dtype = _default_dtype(tensor)
     layout = _layout_of(dtype, layout)
-    data, span = (tensor[None, None], (1, 1)) if mesh_mapper is None else mesh_mapper.apply(tensor)
+    source = _prepared(tensor.detach(), dtype)
+    data, span = (source[None, None], (1, 1)) if mesh_mapper is None else mesh_mapper.apply(source)
     if device is not None and mesh_mapper is None:
         span = device.span
-    buffer = Buffer(encode(data.detach(), dtype, pad_value))
+    if device is not None:
+        _check_covered(tensor.dtype, dtype, layout, whole=span == device.span)
+        # Before the values take room on the host.
+        device.allocator.need_room(tuple(data.shape[MESH_DIMS:]), dtype, layout, memory_config)
+    buffer = Buffer(encode(data, dtype, pad_value))
     return _place(Tensor(buffer, dtype, layout, None, None, span), device, memory_config)
+
+
+def _check_covered(source: torch.dtype, dtype: DataType, layout: Layout, *, whole: bool) -> None:
+    """Refuse shards on a part of a mesh where ttnn rounds or tilises them there: it runs ops on all of it."""
+    on_device = dtype in _ROUNDED_THERE and (layout is Layout.TILE or source is not TORCH_DTYPES[dtype])
+    if on_device and not whole:
+        raise RuntimeError(
+            "ttnn.from_torch: fewer shards than devices are converted on device, the real library crashes here"
+        )
 
 
 def _default_dtype(tensor: torch.Tensor) -> DataType:
@@ -66,7 +82,21 @@ def _default_dtype(tensor: torch.Tensor) -> DataType:
     return DEFAULT_DTYPES[tensor.dtype]
 
 
+def _prepared(tensor: torch.Tensor, dtype: DataType) -> torch.Tensor:
+    """Do what ttnn leaves to torch, before anything is cut into shards."""
+    if dtype is DataType.FP8_E4M3 and tensor.dtype is not torch.float32:
+        raise RuntimeError(
+            f"ttnn.from_torch: source dtype {tensor.dtype} is not supported when target is ttnn.fp8_e4m3; only "
+            "float32 input is supported"
+        )
+    if tensor.dtype in _VIA_BFLOAT16 and (dtype is DataType.BFLOAT16 or dtype in BLOCK_FLOATS):
+        return tensor.to(torch.bfloat16)
+    return tensor
+
+
 def _layout_of(dtype: DataType, layout: Layout | None) -> Layout:
+    if dtype is DataType.FP8_E4M3 and layout is Layout.TILE:
+        raise RuntimeError("ttnn.from_torch: Only ROW_MAJOR layout is supported for FP8_E4M3 dtype!")
     if not is_block_float(dtype):
         return layout or Layout.ROW_MAJOR
     if layout is Layout.ROW_MAJOR:
@@ -79,18 +109,20 @@ def encode(data: torch.Tensor, dtype: DataType, pad_value: float | None = None) 
     if dtype in BLOCK_FLOATS:
         return _encode_blocks(data, dtype, pad_value)
     if dtype is DataType.BFLOAT16:
-        return round_bfloat16(data).contiguous()
+        # bfloat16 stays as it is, whatever its NaNs hold; what is rounded gets one NaN.
+        if data.dtype is torch.bfloat16:
+            return data.clone(memory_format=torch.contiguous_format)
+        return round_bfloat16(data)
     result = store(data, dtype).contiguous()
     return result.clone() if result.data_ptr() == data.data_ptr() else result
 
 
 def _encode_blocks(data: torch.Tensor, dtype: DataType, pad_value: float | None) -> torch.Tensor:
-    values = round_bfloat16(data) if data.dtype in _VIA_BFLOAT16 else data
     if not pad_value or data.dim() == MESH_DIMS:
-        return store(values.contiguous(), dtype)
+        return store(data.contiguous(), dtype)
     width = data.shape[-1]
     # The padding takes part in the exponent of the block that it shares with values.
-    padded = torch.nn.functional.pad(values.float(), (0, -width % TILE_SIZE), value=pad_value)
+    padded = torch.nn.functional.pad(data.float(), (0, -width % TILE_SIZE), value=pad_value)
     return store(padded, dtype)[..., :width].contiguous()
 
 
@@ -103,6 +135,8 @@ def to_device(
 ) -> Tensor:
     """Return a host tensor on ``device``; one shard goes to every device."""
     del queue_id
+    if not isinstance(tensor, Tensor) or not isinstance(device, MeshDevice):
+        raise TypeError(f"ttnn.to_device: incompatible function arguments, got {type(tensor).__name__} and {device!r}")
     device.check_open("ttnn.to_device")
     if tensor.mesh is not None:
         return Tensor(tensor.buffer, tensor.dtype, tensor.layout, tensor.memory_config(), tensor.mesh, tensor.span)
@@ -121,8 +155,17 @@ def to_device(
 def from_device(tensor: Tensor, blocking: bool = True, *, queue_id: int | None = None) -> Tensor:
     """Return a host copy of a device tensor."""
     del blocking, queue_id
-    data = tensor.data("ttnn.from_device")
+    data = _alive("from_device", tensor)
     return Tensor(Buffer(data.clone()), tensor.dtype, tensor.layout, tensor.memory_config(), None, tensor.span)
+
+
+def _alive(op: str, tensor: Tensor) -> torch.Tensor:
+    """Return what a tensor holds; the real library looks for a dead one's memory, and crashes."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"ttnn.{op}: incompatible function arguments, got {type(tensor).__name__}")
+    if tensor.mesh is not None and not tensor.is_allocated():
+        raise RuntimeError(f"ttnn.{op}: tensor {tensor.shape} is not allocated, the real library crashes here")
+    return tensor.data(f"ttnn.{op}")
 
 
 def to_torch(
@@ -135,14 +178,13 @@ def to_torch(
 ) -> torch.Tensor:
     """Return the values of a tensor with one shard, or of all its shards through a composer."""
     del device, cq_id
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"ttnn.to_torch: incompatible function arguments, got {type(tensor).__name__}")
-    data = tensor.data("ttnn.to_torch")
+    data = _alive("to_torch", tensor)
     if tensor.dtype not in TORCH_DTYPES:
         raise RuntimeError(f"ttnn.to_torch: {tensor.dtype.name} cannot be converted to torch")
-    if mesh_composer is not None:
+    alone = tensor.span == (1, 1)
+    if mesh_composer is not None and not (alone and tensor.mesh is not None):
         values = mesh_composer.compose(spread(data, tensor.span))
-    elif tensor.span == (1, 1):
+    elif alone:
         values = data[0, 0]
     else:
         raise RuntimeError(
@@ -178,9 +220,10 @@ def as_tensor(
     device: MeshDevice | None = None,
     memory_config: MemoryConfig | None = None,
     cache_file_name: str | Path | None = None,
+    preprocess: Callable[[torch.Tensor], torch.Tensor] | None = None,
     mesh_mapper: TensorToMesh | None = None,
 ) -> Tensor:
-    """Return ``from_torch`` of a tensor, or what ``cache_file_name`` remembers of an earlier call."""
+    """Return ``from_torch`` of a (preprocessed) tensor, or what ``cache_file_name`` remembers of an earlier call."""
     if device is not None and memory_config is None:
         raise RuntimeError("ttnn.as_tensor: memory_config must be specified when device is specified")
     path = None if cache_file_name is None else cache_path(cache_file_name, dtype, layout)
@@ -189,7 +232,8 @@ def as_tensor(
         return _place(load_tensor(path), device, memory_config)
     if tensor is None:
         return None  # type: ignore[return-value]  # as in from_torch
-    host = from_torch(tensor, dtype, layout=layout, mesh_mapper=mesh_mapper)
+    values = tensor if preprocess is None else preprocess(tensor)
+    host = from_torch(values, dtype, layout=layout, mesh_mapper=mesh_mapper)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         dump_tensor(path, host)
@@ -203,8 +247,14 @@ def cache_path(name: str | Path, dtype: DataType | None, layout: Layout | None) 
     return Path(f"{name}_dtype_{dtype_name}_layout_{layout_name}.tensorbin")
 
 
+def _check_name(op: str, file_name: str | Path) -> None:
+    if not str(file_name).endswith(".tensorbin"):
+        raise RuntimeError(f"ttnn.{op}: file {file_name} must have the extension .tensorbin")
+
+
 def dump_tensor(file_name: str | Path, tensor: Tensor) -> None:
     """Write a tensor's shards to a file."""
+    _check_name("dump_tensor", file_name)
     record = {
         "data": tensor.data("ttnn.dump_tensor").contiguous(),
         "dtype": tensor.dtype.name,
@@ -216,6 +266,7 @@ def dump_tensor(file_name: str | Path, tensor: Tensor) -> None:
 
 def load_tensor(file_name: str | Path, *, device: MeshDevice | None = None) -> Tensor:
     """Read what ``dump_tensor`` wrote."""
+    _check_name("load_tensor", file_name)
     record = torch.load(file_name, weights_only=True)
     span = (record["span"][0], record["span"][1])
     buffer = Buffer(record["data"])
@@ -226,10 +277,14 @@ def copy_host_to_device_tensor(host_tensor: Tensor, device_tensor: Tensor, cq_id
     """Write a host tensor's values over a device tensor of the same shape and dtype."""
     del cq_id
     data = host_tensor.data("ttnn.copy_host_to_device_tensor")
-    stored("copy_host_to_device_tensor", device_tensor)
-    if host_tensor.extents != device_tensor.extents or host_tensor.dtype is not device_tensor.dtype:
-        raise RuntimeError(
-            f"ttnn.copy_host_to_device_tensor: {host_tensor} and {device_tensor} differ in shape or dtype"
-        )
+    if host_tensor.mesh is not None:
+        raise RuntimeError("ttnn.copy_host_to_device_tensor: expected a host tensor first, got one on device")
+    if device_tensor.mesh is None:
+        raise RuntimeError("ttnn.copy_host_to_device_tensor: both tensors are on host, the real library crashes here")
+    if host_tensor.extents != device_tensor.extents:
+        raise RuntimeError(f"ttnn.copy_host_to_device_tensor: {host_tensor} has a different shape, {device_tensor}")
+    if host_tensor.dtype is not device_tensor.dtype:
+        raise RuntimeError(f"ttnn.copy_host_to_device_tensor: {host_tensor} has a different dtype, {device_tensor}")
+    _alive("copy_host_to_device_tensor", device_tensor)
     device_tensor.buffer.data = load(data).to(data.dtype, copy=True)
     device_tensor.buffer.borrowed = False

@@ -32,6 +32,12 @@ class CoreRange:
     end: CoreCoord
 
     def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            corner = getattr(self, name)
+            if isinstance(corner, tuple):
+                object.__setattr__(self, name, CoreCoord(*corner))
+            elif not isinstance(corner, CoreCoord):
+                raise TypeError(f"CoreRange: incompatible function arguments, {name} {corner!r}")
         if self.start.x > self.end.x or self.start.y > self.end.y:
             raise RuntimeError(f"Invalid core range for start_coord: {self.start}, end_coord: {self.end}")
 
@@ -80,7 +86,7 @@ class CoreRangeSet:
         return hash(self._ranges)
 
     def __repr__(self) -> str:
-        return f"CoreRangeSet({list(self._ranges)})"
+        return f"{{{', '.join(map(str, self._ranges))}}}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

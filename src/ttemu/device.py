@@ -6,7 +6,7 @@ from ttemu.cluster import is_blackhole, is_wormhole_b0
 from ttemu.fabric import DispatchCoreAxis, DispatchCoreConfig, DispatchCoreType
 from ttemu.machine import Arch
 from ttemu.mesh import MeshDevice
-from ttemu.opening import close_device, get_device_ids, open_device, synchronize_device
+from ttemu.opening import close_device, get_device_ids, get_memory_view, open_device, synchronize_device
 
 __all__ = [
     "Arch",
@@ -17,6 +17,7 @@ __all__ = [
     "MeshDevice",
     "close_device",
     "get_device_ids",
+    "get_memory_view",
     "is_blackhole",
     "is_wormhole_b0",
     "open_device",

@@ -16,6 +16,7 @@ __all__ = [
     "bfloat16",
     "float32",
     "fp8_e4m3",
+    "int8",
     "int32",
     "is_block_float",
     "is_floating",
@@ -47,6 +48,7 @@ class DataType(_PlainEnum):
     UINT16 = 6
     INT32 = 7
     FP8_E4M3 = 8
+    INT8 = 9
     # ttnn's host code packs it, ttnn has no name for it: not public here either.
     BFLOAT2_B = 11
 
@@ -75,13 +77,20 @@ uint8 = DataType.UINT8
 uint16 = DataType.UINT16
 uint32 = DataType.UINT32
 int32 = DataType.INT32
+int8 = DataType.INT8
 
 BLOCK_FLOATS = frozenset({bfloat8_b, bfloat4_b, bfloat2_b})
 FLOATS = frozenset({bfloat16, float32, fp8_e4m3}) | BLOCK_FLOATS
 # Inclusive range of each integer format.
-INTEGERS = {uint8: (0, 2**8 - 1), uint16: (0, 2**16 - 1), uint32: (0, 2**32 - 1), int32: (-(2**31), 2**31 - 1)}
+INTEGERS = {
+    uint8: (0, 2**8 - 1),
+    uint16: (0, 2**16 - 1),
+    uint32: (0, 2**32 - 1),
+    int8: (-(2**7), 2**7 - 1),
+    int32: (-(2**31), 2**31 - 1),
+}
 
-ELEMENT_BYTES = {bfloat16: 2, float32: 4, fp8_e4m3: 1, uint8: 1, uint16: 2, uint32: 4, int32: 4}
+ELEMENT_BYTES = {bfloat16: 2, float32: 4, fp8_e4m3: 1, uint8: 1, uint16: 2, uint32: 4, int8: 1, int32: 4}
 
 # What to_torch returns.
 TORCH_DTYPES = {
@@ -93,6 +102,7 @@ TORCH_DTYPES = {
     uint8: torch.uint8,
     uint16: torch.uint16,
     uint32: torch.uint32,
+    int8: torch.int8,
     int32: torch.int32,
 }
 
@@ -104,6 +114,7 @@ DEFAULT_DTYPES = {
     torch.int64: uint32,
     torch.int32: int32,
     torch.int16: uint16,
+    torch.int8: int8,
     torch.uint8: uint8,
     torch.uint16: uint16,
     torch.uint32: uint32,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from enum import Enum
 
 __all__ = [
@@ -84,6 +84,7 @@ class DispatchCoreConfig:
 
     type: DispatchCoreType | None = None
     axis: DispatchCoreAxis | None = None
+    fabric_tensix_config: InitVar[FabricTensixConfig | None] = None
 
 
 @dataclass(slots=True)

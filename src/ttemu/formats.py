@@ -27,6 +27,7 @@ _STORAGE = {
     DataType.FP8_E4M3: torch.float32,
     DataType.UINT8: torch.int32,
     DataType.UINT16: torch.int32,
+    DataType.INT8: torch.int32,
     DataType.INT32: torch.int32,
     DataType.UINT32: torch.int64,
 }
@@ -54,9 +55,10 @@ def load(stored: torch.Tensor) -> torch.Tensor:
 def _store_integer(values: torch.Tensor, dtype: DataType) -> torch.Tensor:
     low, high = INTEGERS[dtype]
     if values.is_floating_point():
-        values = values.trunc()
+        values = (values if values.dtype is torch.float64 else values.float()).trunc()
         # The real conversion clamps in its vector body and wraps in its tail, so no answer would be right.
-        if values.numel() and not bool(((values >= low) & (values <= high)).all()):
+        # high itself would be rounded up to high + 1, a power of two, which every float holds.
+        if values.numel() and not bool(((values >= low) & (values < high + 1)).all()):
             raise RuntimeError(f"{dtype.name}: a value lies outside {low}..{high}; ttnn's result is not defined")
         return values.to(_STORAGE[dtype])
     wrapped = ((values.to(torch.int64) - low) & (high - low)) + low
@@ -65,17 +67,20 @@ def _store_integer(values: torch.Tensor, dtype: DataType) -> torch.Tensor:
 
 def round_bfloat16(values: torch.Tensor) -> torch.Tensor:
     """Round half to even to torch.bfloat16, with 0x7fc0 for every NaN."""
-    rounded = values.to(torch.bfloat16, copy=True)
-    # torch's vector code writes 0xffff for NaN, ttnn 0x7fc0.
-    return rounded.masked_fill_(rounded.isnan(), float("nan"))
+    rounded = torch.empty(values.shape, dtype=torch.bfloat16).copy_(values)
+    if bool(rounded.sum(dtype=torch.float32).isnan()):
+        # torch's vector code writes 0xffff for NaN, ttnn 0x7fc0.
+        rounded.masked_fill_(rounded.isnan(), float("nan"))
+    return rounded
 
 
 def round_fp8(values: torch.Tensor) -> torch.Tensor:
-    """Round float32 to E4M3 values: half to even, saturating at 448, zero below 2**-6."""
+    """Round float32 to E4M3 values: half to even, saturating at 448, zero below 2**-6, one NaN."""
     values = values.float()
     clamped = values.clamp(-_FP8_MAX, _FP8_MAX)
     rounded = clamped.to(torch.float8_e4m3fn).float()
-    return torch.where(values.abs() < _FP8_MIN_NORMAL, torch.zeros_like(values).copysign(values), rounded)
+    flushed = torch.where(values.abs() < _FP8_MIN_NORMAL, torch.zeros_like(values).copysign(values), rounded)
+    return flushed.masked_fill_(values.isnan(), float("nan"))
 
 
 def quantise(values: torch.Tensor, dtype: DataType) -> torch.Tensor:

@@ -19,6 +19,7 @@ __all__ = [
     "align",
     "check_same_device",
     "dim_in",
+    "held",
     "need_floating",
     "need_layout",
     "overwrite",
@@ -28,21 +29,31 @@ __all__ = [
 __all__ += ["view", "write"]
 
 
+def _not_a_tensor(op: str, found: object) -> TypeError:
+    return TypeError(f"ttnn.{op}: incompatible function arguments, expected a ttnn.Tensor, got {type(found).__name__}")
+
+
+def held(op: str, tensor: Tensor) -> torch.Tensor:
+    """Return what a host or device tensor holds, refusing what is no tensor or a dead one."""
+    if not isinstance(tensor, Tensor):
+        raise _not_a_tensor(op, tensor)
+    return tensor.data(f"ttnn.{op}")
+
+
 def stored(op: str, tensor: Tensor) -> torch.Tensor:
     """Return what a device tensor holds, refusing host and dead tensors."""
     if not isinstance(tensor, Tensor):
-        raise TypeError(
-            f"ttnn.{op}: incompatible function arguments, expected a ttnn.Tensor, got {type(tensor).__name__}"
-        )
+        raise _not_a_tensor(op, tensor)
     if tensor.mesh is None:
         raise RuntimeError(f"ttnn.{op}: operands must be on device, but tensor {tensor.shape} is on host")
     tensor.mesh.has_run = True
+    data = tensor.data(f"ttnn.{op}")
     if tensor.span != tensor.mesh.span:
         raise RuntimeError(
             f"ttnn.{op}: tensor covers {tensor.span[0]}x{tensor.span[1]} devices of {tensor.mesh}, "
             "the real library crashes here; use it with to_torch only"
         )
-    return tensor.data(f"ttnn.{op}")
+    return data
 
 
 def read(op: str, tensor: Tensor) -> torch.Tensor:
@@ -116,16 +127,21 @@ def view(
     like: Tensor,
     *,
     requantise: bool = False,
+    in_place: bool = False,
     dtype: DataType | None = None,
     layout: Layout | None = None,
     memory_config: MemoryConfig | None = None,
 ) -> Tensor:
-    """Wrap rearranged stored ``data`` of ``like``; ``requantise`` if blocks of 16 were torn apart."""
+    """Wrap rearranged stored ``data`` of ``like``; ``requantise`` if blocks of 16 were torn apart.
+
+    ``in_place``: the real device gives the same memory another shape.
+    """
     kind = like.dtype if dtype is None else dtype
     if requantise and is_block_float(kind):
         return _wrap(op, Buffer(store(data, kind)), like, kind, layout, memory_config)
     like.buffer.borrowed = True
-    return _wrap(op, Buffer(data, borrowed=True), like, kind, layout, memory_config)
+    base = (like.buffer.owner() or like.buffer) if in_place and like.mesh is not None else None
+    return _wrap(op, Buffer(data, borrowed=True, base=base), like, kind, layout, memory_config)
 
 
 def _wrap(
@@ -141,6 +157,8 @@ def _wrap(
         place = Layout.TILE
     if memory_config is None:
         memory_config = like.memory_config()
+    elif not isinstance(memory_config, MemoryConfig):
+        raise TypeError(f"ttnn.{op}: incompatible function arguments, memory_config {memory_config!r}")
     elif memory_config.shard_spec is not None and like.mesh is not None and buffer.data is not None:
         padded = padded_extents(tuple(buffer.data.shape[MESH_DIMS:]), place)
         grid = like.mesh.compute_with_storage_grid_size()

@@ -1,15 +1,19 @@
-"""Split a fused projection into heads, join heads again, and rotate them."""
+"""Split a fused projection into heads and join heads again."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NoReturn
 
 import torch
 
-from ttemu.axes import MESH_DIMS, cut
+from ttemu.axes import cut
 from ttemu.cores import CoreCoord, num_cores_to_corerangeset
+from ttemu.demands import need_dtype, need_memory, need_rank, need_tensor
 from ttemu.dtypes import DataType, Layout
-from ttemu.frame import check_same_device, need_layout, read, stored, view, write
+from ttemu.formats import load
+from ttemu.frame import check_same_device, need_layout, overwrite, stored, view
 from ttemu.memory import TILE_SIZE, BufferType, MemoryConfig, ShardSpec, TensorMemoryLayout
 from ttemu.tensor import Tensor
 
@@ -18,10 +22,11 @@ __all__ = [
     "nlp_concat_heads_decode",
     "nlp_create_qkv_heads",
     "nlp_create_qkv_heads_decode",
-    "rotary_embedding_llama",
 ]
 
 FULL_RANK = 4
+HEAD_DTYPES = (DataType.FLOAT32, DataType.BFLOAT16, DataType.BFLOAT8_B)
+_DECODE_DTYPES = (DataType.FLOAT32, DataType.BFLOAT16)
 
 
 @lru_cache(maxsize=256)
@@ -34,16 +39,22 @@ def _grid(tensor: Tensor) -> CoreCoord:
     return CoreCoord(1, 1) if tensor.mesh is None else tensor.mesh.compute_with_storage_grid_size()
 
 
-def _head_width(op: str, tensor: Tensor, total_heads: int) -> int:
-    """Return the width of one head of a fused tensor [.., 1, .., total_heads * width]."""
-    if len(tensor.extents) != FULL_RANK or tensor.extents[1] != 1:
-        raise RuntimeError(f"ttnn.experimental.{op}: input must be [B, 1, S, width], got {tensor.shape}")
-    width, rest = divmod(tensor.extents[3], total_heads)
-    if rest:
-        raise RuntimeError(
-            f"ttnn.experimental.{op}: width {tensor.extents[3]} must be divisible by {total_heads} heads (q + k + v)"
-        )
-    return width
+def _refuse(op: str, fact: str) -> NoReturn:
+    raise RuntimeError(f"ttnn.experimental.{op}: {fact}")
+
+
+def _check_fused(op: str, tensor: Tensor) -> None:
+    need_layout(f"experimental.{op}", tensor, Layout.TILE)
+    need_rank(f"experimental.{op}", tensor, FULL_RANK)
+    if tensor.extents[1] != 1:
+        _refuse(op, f"unsupported input shape, expected [B, 1, S, width], got {tensor.shape}")
+
+
+def _head_width(op: str, width: int, sections: int) -> int:
+    """Return the width of one head of a tensor of ``sections`` heads side by side."""
+    if width % sections:
+        _refuse(op, f"unsupported input shape, width {width} does not cut into {sections} heads")
+    return width // sections
 
 
 def nlp_create_qkv_heads(
@@ -55,24 +66,93 @@ def nlp_create_qkv_heads(
     transpose_k_heads: bool = True,
     kv_tied: bool = False,
     memory_config: MemoryConfig | None = None,
+    output_tensors: Sequence[Tensor | None] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Cut [B, 1, S, (N + 2K) * D] into q [B, N, S, D] and k, v [B, K, S, D]."""
+    """Cut [B, 1, S, (N + 2K) * D] into q [B, N, S, D] and k, v [B, K, S, D].
+
+    With ``input_kv`` the keys and values come from [B, 1, S, 2K * D]; ``kv_tied`` has one section for both.
+    """
     op = "nlp_create_qkv_heads"
-    data = stored(f"experimental.{op}", input)
-    need_layout(f"experimental.{op}", input, Layout.TILE)
-    if input_kv is not None or kv_tied:
-        raise NotImplementedError(f"ttnn.experimental.{op} with a separate kv tensor is not emulated")
+    need_tensor(f"experimental.{op}", input)
     kv_heads = num_heads if num_kv_heads is None else num_kv_heads
-    width = _head_width(op, input, num_heads + 2 * kv_heads)
-    heads = cut(data.squeeze(3), -1, (-1, width)).transpose(3, 4)
-    q, k, v = torch.split(heads, [num_heads, kv_heads, kv_heads], dim=3)
+    if kv_tied and input_kv is None:
+        _check_tied(op, input.extents[-1], num_heads, kv_heads)
+    for tensor in (input, input_kv):
+        if tensor is not None:
+            stored(f"experimental.{op}", tensor)
+    need_rank(f"experimental.{op}", input, FULL_RANK)
+    sections = num_heads + (0 if input_kv is not None else kv_heads * (1 if kv_tied else 2))
+    key_rows = input.padded[3] // sections if transpose_k_heads else input.padded[2]
+    _check_place(op, input, memory_config, (num_heads, kv_heads), key_rows)
+    q, k, v = _projections(op, input, input_kv, (num_heads, kv_heads), kv_tied=kv_tied)
     if transpose_k_heads:
         k = k.transpose(-1, -2)
-    return (
-        view(op, q, input, requantise=True, memory_config=memory_config),
-        view(op, k, input, requantise=True, memory_config=memory_config),
-        view(op, v, input, requantise=True, memory_config=memory_config),
-    )
+    targets = [None, None, None] if output_tensors is None else list(output_tensors)
+    results = [
+        _placed(op, part, like, memory_config or input.memory_config(), target)
+        for part, like, target in zip((q, k, v), (input, *[input_kv or input] * 2), targets, strict=True)
+    ]
+    return results[0], results[1], results[2]
+
+
+def _placed(op: str, part: torch.Tensor, like: Tensor, config: MemoryConfig | None, target: Tensor | None) -> Tensor:
+    if target is not None:
+        return overwrite(f"experimental.{op}", load(part), target)
+    return view(op, part, like, requantise=True, memory_config=config)
+
+
+def _check_tied(op: str, width: int, num_heads: int, kv_heads: int) -> None:
+    """Refuse a fused width that could hold one section for keys and values as well as two."""
+    tied, untied = num_heads + kv_heads, num_heads + 2 * kv_heads
+    _head_width(op, width, tied)
+    if width % untied == 0:
+        _refuse(op, f"ambiguous width {width} with kv_tied, it is divisible by {tied} heads and by {untied}")
+
+
+def _projections(
+    op: str, fused: Tensor, apart: Tensor | None, heads: tuple[int, int], *, kv_tied: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the stored values of q, k and v as [r, c, B, heads, S, D]."""
+    data = stored(f"experimental.{op}", fused)
+    need_dtype(f"experimental.{op}", fused, HEAD_DTYPES)
+    _check_fused(op, fused)
+    num_heads, kv_heads = heads
+    sections = 1 if kv_tied else 2
+    width = _head_width(op, fused.extents[3], num_heads + (0 if apart is not None else sections * kv_heads))
+    if apart is None:
+        parts = torch.split(_cut_heads(data, width), [num_heads, *[kv_heads] * sections], dim=3)
+        return parts[0], parts[1], parts[-1]
+    check_same_device(f"experimental.{op}", fused, apart)
+    _check_kv(op, fused, apart, sections * kv_heads, width)
+    other = stored(f"experimental.{op}", apart)
+    parts = torch.split(_cut_heads(other, width), [kv_heads] * sections, dim=3)
+    return _cut_heads(data, width), parts[0], parts[-1]
+
+
+def _check_kv(op: str, fused: Tensor, apart: Tensor, sections: int, width: int) -> None:
+    need_dtype(f"experimental.{op}", apart, (fused.dtype,))
+    _check_fused(op, apart)
+    if apart.extents[0] != fused.extents[0] or apart.extents[2] != fused.extents[2]:
+        _refuse(op, f"q {fused.shape} and kv {apart.shape} must have the same batch and length")
+    if apart.extents[3] != sections * width:
+        _refuse(op, f"head dims must be the same for q and kv, got {width} and {apart.extents[3]} / {sections}")
+
+
+def _check_place(op: str, fused: Tensor, config: MemoryConfig | None, heads: tuple[int, int], key_rows: int) -> None:
+    """Refuse a sharded output of an interleaved input; ttnn first gives each head one tile row of a core."""
+    if config is None or not config.is_sharded() or fused.is_sharded():
+        return
+    by_height = config.memory_layout is TensorMemoryLayout.HEIGHT_SHARDED
+    counts = (1, 1) if by_height else heads
+    batch, rows = fused.extents[0], fused.padded[2]
+    if max(batch * rows * counts[0], batch * key_rows * counts[1]) > TILE_SIZE:
+        _refuse(op, f"number of shards of {fused.shape} must not exceed number of cores, one per head of a tile row")
+    _refuse(op, "memory config layout must be INTERLEAVED for an interleaved input")
+
+
+def _cut_heads(data: torch.Tensor, width: int) -> torch.Tensor:
+    """Return [r, c, B, 1, S, heads * width] as [r, c, B, heads, S, width]."""
+    return cut(data.squeeze(3), -1, (-1, width)).transpose(3, 4)
 
 
 def nlp_create_qkv_heads_decode(
@@ -80,23 +160,46 @@ def nlp_create_qkv_heads_decode(
     *,
     num_heads: int,
     num_kv_heads: int | None = None,
-    overlap_qk_coregrid: bool = True,
+    output_tensors: Sequence[Tensor] | None = None,
+    overlap_qk_coregrid: bool | None = True,
+    batch_offset: Tensor | None = None,
+    slice_size: int | None = None,
     memory_config: MemoryConfig | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Cut [1, 1, B, (N + 2K) * D] into q [1, B, N, D] and k, v [1, B, K, D], height-sharded over B cores."""
     op = "nlp_create_qkv_heads_decode"
+    if batch_offset is not None or slice_size is not None or output_tensors is not None:
+        raise NotImplementedError(
+            f"ttnn.experimental.{op} with batch_offset, slice_size or output_tensors is not emulated"
+        )
+    need_memory(f"experimental.{op}", input_tensor)
     data = stored(f"experimental.{op}", input_tensor)
-    if input_tensor.dtype not in {DataType.BFLOAT16, DataType.FLOAT32}:
-        raise RuntimeError(f"ttnn.experimental.{op}: Unsupported data format {input_tensor.dtype.name}")
     kv_heads = num_heads if num_kv_heads is None else num_kv_heads
-    width = _head_width(op, input_tensor, num_heads + 2 * kv_heads)
-    batch, grid = input_tensor.extents[2], _grid(input_tensor)
-    if batch > grid.x * grid.y:
-        raise RuntimeError(f"ttnn.experimental.{op}: batch {batch} must not exceed the {grid.x * grid.y} cores")
-    del overlap_qk_coregrid, memory_config
+    grid = _grid(input_tensor)
+    _check_decode_input(op, input_tensor, num_heads + 2 * kv_heads, grid)
+    users = input_tensor.extents[2]
+    if not overlap_qk_coregrid and input_tensor.is_sharded() and 2 * users > grid.x * grid.y:
+        _refuse(op, f"q and k apart need twice {users} cores, the {grid.x * grid.y} cores are fewer")
+    width = input_tensor.extents[3] // (num_heads + 2 * kv_heads)
+    del memory_config
     parts = torch.split(cut(data, -1, (-1, width)).squeeze(2), [num_heads, kv_heads, kv_heads], dim=4)
     q, k, v = (_decode_heads(op, part, input_tensor, grid) for part in parts)
     return q, k, v
+
+
+def _check_decode_input(op: str, tensor: Tensor, sections: int, grid: CoreCoord) -> None:
+    need_rank(f"experimental.{op}", tensor, FULL_RANK)
+    batch, width = tensor.extents[2:]
+    if width % sections:
+        _refuse(op, f"width {width} must be divisible by {sections} heads (q + k + v)")
+    if batch > grid.x * grid.y:
+        _refuse(op, f"batch {batch} must not exceed the {grid.x * grid.y} cores")
+    if width // sections % TILE_SIZE:
+        _refuse(op, f"physical shard of {width // sections} columns must be a multiple of the {TILE_SIZE} wide tile")
+    need_layout(f"experimental.{op}", tensor, Layout.TILE)
+    need_dtype(f"experimental.{op}", tensor, _DECODE_DTYPES)
+    if tensor.extents[:2] != (1, 1) or batch > TILE_SIZE:
+        _refuse(op, f"unsupported input shape, expected [1, 1, B, width], got {tensor.shape}")
 
 
 def _decode_heads(op: str, part: torch.Tensor, like: Tensor, grid: CoreCoord) -> Tensor:
@@ -108,84 +211,49 @@ def _decode_heads(op: str, part: torch.Tensor, like: Tensor, grid: CoreCoord) ->
 
 def nlp_concat_heads(input_tensor: Tensor, *, memory_config: MemoryConfig | None = None) -> Tensor:
     """Join [B, N, S, D] to [B, 1, S, N * D]."""
-    data = stored("experimental.nlp_concat_heads", input_tensor)
-    need_layout("experimental.nlp_concat_heads", input_tensor, Layout.TILE)
-    if len(input_tensor.extents) != FULL_RANK:
-        raise RuntimeError(f"ttnn.experimental.nlp_concat_heads: input must have rank 4, got {input_tensor.shape}")
+    op = "nlp_concat_heads"
+    data = stored(f"experimental.{op}", input_tensor)
+    need_rank(f"experimental.{op}", input_tensor, FULL_RANK)
+    need_dtype(f"experimental.{op}", input_tensor, HEAD_DTYPES)
+    need_layout(f"experimental.{op}", input_tensor, Layout.TILE)
     joined = data.transpose(3, 4).flatten(-2).unsqueeze(3)
-    return view("nlp_concat_heads", joined, input_tensor, requantise=True, memory_config=memory_config)
+    return view(op, joined, input_tensor, requantise=True, memory_config=memory_config)
 
 
 def nlp_concat_heads_decode(
-    input_tensor: Tensor, *, num_heads: int, memory_config: MemoryConfig | None = None, sub_core_grids: object = None
+    input_tensor: Tensor,
+    *,
+    num_heads: int,
+    memory_config: MemoryConfig | None = None,
+    output_tensor: Tensor | None = None,
+    sub_core_grids: object = None,
 ) -> Tensor:
     """Join sharded [1, B, N, D] to width-sharded [1, 1, 32, N * D], whose rows beyond B are zeros."""
     del memory_config, sub_core_grids
     op = "nlp_concat_heads_decode"
     data = stored(f"experimental.{op}", input_tensor)
-    if not input_tensor.is_sharded():
-        raise RuntimeError(f"ttnn.experimental.{op}: Input tensor must be sharded")
+    need_layout(f"experimental.{op}", input_tensor, Layout.TILE)
+    need_rank(f"experimental.{op}", input_tensor, FULL_RANK)
+    need_dtype(f"experimental.{op}", input_tensor, _DECODE_DTYPES)
     _, batch, heads, width = input_tensor.extents
-    if num_heads > TILE_SIZE * -(-heads // TILE_SIZE) or batch > TILE_SIZE:
-        raise RuntimeError(
-            f"ttnn.experimental.{op}: {num_heads} heads of {batch} users do not fit {input_tensor.shape}"
-        )
+    _check_users(op, input_tensor, num_heads)
     # Heads beyond the logical ones lie in the padding of the tile.
     whole = torch.nn.functional.pad(data, (0, 0, 0, max(num_heads - heads, 0)))
     joined = whole[..., :num_heads, :].flatten(-2).unsqueeze(2)
     padded = torch.nn.functional.pad(joined, (0, 0, 0, TILE_SIZE - batch))
+    if output_tensor is not None:
+        return overwrite(f"experimental.{op}", load(padded), output_tensor)
     config = _sharded(TensorMemoryLayout.WIDTH_SHARDED, (TILE_SIZE, width), num_heads, _grid(input_tensor))
     return view(op, padded, input_tensor, requantise=True, memory_config=config)
 
 
-def rotary_embedding_llama(
-    input_tensor: Tensor,
-    cos_cache: Tensor,
-    sin_cache: Tensor,
-    trans_mat: Tensor,
-    *,
-    is_decode_mode: bool = False,
-    memory_config: MemoryConfig | None = None,
-    compute_kernel_config: object = None,
-) -> Tensor:
-    """Return x * cos + (x @ T) * sin, T [.., 32, 32] acting on every 32 columns of x.
-
-    Prefill: x [B, N, S, D], cos and sin [1, 1, >= S, D]. Decode: x [1, B, N, D], cos and sin [1, B, 1, D].
-    """
-    del compute_kernel_config
-    op = "rotary_embedding_llama"
-    tensors = (input_tensor, cos_cache, sin_cache, trans_mat)
-    x, cos, sin, matrix = (read(f"experimental.{op}", tensor) for tensor in tensors)
-    check_same_device(f"experimental.{op}", *tensors)
-    if any(tensor.dtype is not DataType.BFLOAT16 for tensor in tensors):
-        raise RuntimeError(
-            f"ttnn.experimental.{op}: all tensors must be BFLOAT16, got {[t.dtype.name for t in tensors]}"
-        )
-    if is_decode_mode:
-        _check_decode(op, *tensors)
-        cos, sin = cos[..., :1, :], sin[..., :1, :]
-    else:
-        length = input_tensor.extents[-2]
-        if cos_cache.extents[-2] < length:
-            raise RuntimeError(
-                f"ttnn.experimental.{op}: sequence {length} is longer than cos {cos_cache.shape}; "
-                "the real library reads past its end"
-            )
-        cos, sin = cos[..., :length, :], sin[..., :length, :]
-    tile = matrix.reshape(*matrix.shape[:MESH_DIMS], -1, TILE_SIZE)[:, :, :TILE_SIZE]
-    rotated = _rotate(x, tile)
-    return write(op, x * cos + rotated * sin, input_tensor, memory_config=memory_config)
-
-
-def _check_decode(op: str, x: Tensor, cos: Tensor, sin: Tensor, matrix: Tensor) -> None:
-    for tensor in (x, cos, sin, matrix):
-        if tensor.memory_config().memory_layout is not TensorMemoryLayout.HEIGHT_SHARDED:
-            raise RuntimeError(f"ttnn.experimental.{op}: decode mode needs HEIGHT_SHARDED tensors, got {tensor}")
-    if cos.extents[1] != x.extents[1]:
-        raise RuntimeError(f"ttnn.experimental.{op}: cos batch {cos.extents[1]} must equal input batch {x.extents[1]}")
-
-
-def _rotate(x: torch.Tensor, tile: torch.Tensor) -> torch.Tensor:
-    """Return x [r, c, a, b, s, D] with every 32 columns multiplied by tile [r, c, 32, 32]."""
-    pieces = cut(x, -1, (-1, TILE_SIZE))
-    return torch.matmul(pieces, tile[:, :, None, None, None]).flatten(-2)
+def _check_users(op: str, tensor: Tensor, num_heads: int) -> None:
+    """Refuse heads that do not lie one user to a core."""
+    _, batch, heads, _ = tensor.extents
+    spec = tensor.memory_config().shard_spec
+    if spec is None:
+        _refuse(op, "input tensor must be sharded")
+    if num_heads > TILE_SIZE * -(-heads // TILE_SIZE) or batch > TILE_SIZE:
+        _refuse(op, f"{num_heads} heads of {batch} users do not fit {tensor.shape}")
+    if spec.num_cores() != batch:
+        _refuse(op, f"{spec.num_cores()} cores, number of cores must be equal to num users {batch}")

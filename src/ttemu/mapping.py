@@ -35,12 +35,17 @@ __all__ = [
 Span = tuple[int, int]
 
 
-def check_chunks(size: int, parts: int, dim: int) -> None:
-    """Refuse a dim that does not cut into ``parts`` equal chunks of ceil(size / parts)."""
-    chunk = max(divup(size, parts), 1)
-    made = divup(size, chunk)
+def check_count(size: int, parts: int, dim: int) -> None:
+    """Refuse a dim that does not cut into ``parts`` chunks of ceil(size / parts)."""
+    made = divup(size, max(divup(size, parts), 1))
     if made != parts:
         raise RuntimeError(f"mesh mapper: expected number of chunks {made} to match {parts} (dim {dim} of size {size})")
+
+
+def check_chunks(size: int, parts: int, dim: int) -> None:
+    """Refuse a dim that does not cut into ``parts`` equal chunks of ceil(size / parts)."""
+    check_count(size, parts, dim)
+    chunk = max(divup(size, parts), 1)
     if size % chunk:
         raise RuntimeError(
             f"mesh mapper: Shard shape mismatch: dim {dim} of size {size} gives chunks of {chunk} and a last one of "
@@ -59,6 +64,9 @@ def shard_2d(tensor: torch.Tensor, span: Span, dims: tuple[int | None, int | Non
     found = [None if dim is None else _dim_in(dim, tensor.dim()) for dim in dims]
     if found[0] is not None and found[0] == found[1]:
         raise RuntimeError(f"mesh mapper: dims must be unique, got {list(dims)}")
+    for axis, dim in enumerate(found):
+        if dim is not None:
+            check_count(tensor.shape[dim], span[axis], dim)
     data = tensor.reshape(1, 1, *tensor.shape)
     for axis, dim in enumerate(found):
         if dim is not None:
@@ -120,9 +128,10 @@ class ShardTensor2dMesh(TensorToMesh):
     ) -> None:
         self._whole = mesh_device.span
         self._span = _span_on(mesh_device, mesh_shape, "ShardTensor2dMesh")
+        # What stands behind them is not looked at, as in ttnn.
         self._dims = (dims[0], dims[1])
-        if len(dims) != MESH_DIMS:
-            raise RuntimeError(f"ShardTensor2dMesh: expected 2 dims, one per mesh axis, got {list(dims)}")
+        if not all(isinstance(dim, (int, type(None))) for dim in self._dims):
+            raise TypeError(f"ShardTensor2dMesh: incompatible function arguments, dims {dims!r}")
 
     def apply(self, tensor: torch.Tensor) -> tuple[torch.Tensor, Span]:
         """Return [rows|1, cols|1, *shard]; a shape turned against the mesh is dealt to its devices row-major."""
@@ -159,11 +168,13 @@ class ConcatMeshToTensor(MeshToTensor):
     def compose(self, data: torch.Tensor) -> torch.Tensor:
         """Return the concatenation of all shards."""
         shards = data.shape[0] * data.shape[1]
+        if shards == self._mesh_device.get_num_devices() == 1:
+            return data[0, 0]
         if shards < self._mesh_device.get_num_devices():
             raise RuntimeError(
-                f"ConcatMeshToTensor: tensor has {shards} shards, mesh {self._mesh_device.shape} is larger"
+                f"ConcatMeshToTensor: mesh {self._mesh_device.shape} lies outside the {shards} shards of the tensor"
             )
-        flat = data.reshape(1, -1, *data.shape[MESH_DIMS:])
+        flat = data.reshape(1, shards, *data.shape[MESH_DIMS:])
         return join(flat, 1, _dim_in(self._dim, data.dim() - MESH_DIMS))[0, 0]
 
 
@@ -171,25 +182,25 @@ class ConcatMesh2dToTensor(MeshToTensor):
     """Rows of the mesh one after the other along ``dims[0]``, columns along ``dims[1]``."""
 
     def __init__(self, mesh_device: MeshDevice, mesh_shape: MeshShape | Sequence[int], dims: tuple[int, int]) -> None:
-        if len(dims) != MESH_DIMS or not all(isinstance(dim, int) for dim in dims):
-            raise TypeError(
-                f"ConcatMesh2dToTensor: incompatible function arguments, dims {dims!r} must be two integers"
-            )
+        self._dims = (dims[0], dims[1])
+        if not all(isinstance(dim, int) for dim in self._dims):
+            raise TypeError(f"ConcatMesh2dToTensor: incompatible function arguments, dims {dims!r} must be integers")
         self._span = _span_on(mesh_device, mesh_shape, "ConcatMesh2dToTensor")
-        self._dims = dims
 
     def compose(self, data: torch.Tensor) -> torch.Tensor:
         """Return the concatenation; replicas are concatenated too."""
+        if self._span == (1, 1):
+            return data[0, 0]
         rank = data.dim() - MESH_DIMS
         dims = [_dim_in(dim, rank) for dim in self._dims]
         if dims[0] == dims[1]:
             raise RuntimeError(f"ConcatMesh2dToTensor: dims must be unique, got {list(self._dims)}")
         rows, cols = self._span
         # A smaller shape silently takes the first devices, row-major, as in ttnn.
-        chosen = data.reshape(-1, *data.shape[MESH_DIMS:])[: rows * cols]
+        chosen = data.flatten(0, 1)[: rows * cols]
         if chosen.shape[0] < rows * cols:
             raise RuntimeError(
-                f"ConcatMesh2dToTensor: mesh shape [{rows}, {cols}] exceeds the {chosen.shape[0]} shards"
+                f"ConcatMesh2dToTensor: mesh shape [{rows}, {cols}] lies outside the {chosen.shape[0]} shards"
             )
         grid = chosen.reshape(rows, cols, *data.shape[MESH_DIMS:])
         return join(join(grid, 0, dims[0]), 1, dims[1])[0, 0]
@@ -227,14 +238,14 @@ def create_mesh_mapper(mesh_device: MeshDevice, config: MeshMapperConfig) -> Ten
     """Return the mapper of a config with two placements."""
     dims = [item.dim if isinstance(item, PlacementShard) else None for item in config.placements]
     if len(dims) != MESH_DIMS:
-        raise RuntimeError(f"create_mesh_mapper: expected 2 placements, one per mesh axis, got {len(dims)}")
+        raise RuntimeError(f"create_mesh_mapper: the number of dimensions must be 2, one per mesh axis, got {dims}")
     return ShardTensor2dMesh(mesh_device, config.mesh_shape_override or mesh_device.shape, (dims[0], dims[1]))
 
 
 def create_mesh_composer(mesh_device: MeshDevice, config: MeshComposerConfig) -> MeshToTensor:
     """Return the composer of a config with two dims."""
     if len(config.dims) != MESH_DIMS:
-        raise RuntimeError(f"create_mesh_composer: expected 2 dims, one per mesh axis, got {list(config.dims)}")
+        raise RuntimeError(f"create_mesh_composer: the number of dimensions must be 2, got {list(config.dims)}")
     dims = (config.dims[0], config.dims[1])
     return ConcatMesh2dToTensor(mesh_device, config.mesh_shape_override or mesh_device.shape, dims)
 

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 from ttemu import machine
+from ttemu.allocator import Allocator, Reserved
 from ttemu.cores import CoreCoord, CoreGrid
 from ttemu.fabric import FabricConfig
 from ttemu.machine import Arch
@@ -30,12 +31,16 @@ class MeshDevice:
         fabric_config: FabricConfig,
         device_ids: Sequence[int],
         parent: MeshDevice | None = None,
+        reserved: Reserved | None = None,
     ) -> None:
         self.rows, self.cols = rows, cols
         self.span = (rows, cols)
         self.fabric_config = fabric_config
         self.is_open = True
         self.has_run = False
+        # A submesh has an allocator of its own, as in ttnn: what parent and child hold is not added up.
+        self.allocator = Allocator(host.chip, host.worker_grid, reserved or Reserved())
+        self._reserved = reserved
         self._host = host
         self._device_ids = tuple(device_ids)
         self._id = next(_ids)
@@ -82,21 +87,40 @@ class MeshDevice:
 
     def dram_grid_size(self) -> CoreCoord:
         """Return columns and rows of DRAM banks."""
-        return CoreCoord(self._host.dram_banks, 1)
+        return CoreCoord(self._host.chip.dram_banks, 1)
+
+    def get_optimal_dram_bank_to_logical_worker_assignment(self, noc: int) -> list[CoreCoord]:
+        """Refuse: only kernels of a model's own place themselves beside memory banks."""
+        raise NotImplementedError(
+            "MeshDevice.get_optimal_dram_bank_to_logical_worker_assignment is not emulated; it serves kernels such as "
+            "ttnn.experimental.moe_gpt, which are not emulated either"
+        )
 
     def create_submesh(self, submesh_shape: MeshShape, offset: MeshCoordinate | None = None) -> MeshDevice:
         """Return a mesh of some of the devices; it must be closed before this one."""
         self.check_open("create_submesh")
+        if not isinstance(submesh_shape, MeshShape) or not isinstance(offset, (MeshCoordinate, type(None))):
+            raise TypeError(f"create_submesh: incompatible function arguments {submesh_shape!r}, {offset!r}")
         rows, cols = submesh_shape
         top, left = offset if offset is not None else (0, 0)
-        if top + rows > self.rows or left + cols > self.cols or min(rows, cols) < 1 or min(top, left) < 0:
+        if min(rows, cols) < 1:
+            raise RuntimeError(f"create_submesh: all dimensions of {submesh_shape} must be positive")
+        if top + rows > self.rows or left + cols > self.cols or min(top, left) < 0:
             raise RuntimeError(f"create_submesh: {submesh_shape} at ({top}, {left}) does not fit into {self.shape}")
         ids = [
             self._device_ids[row * self.cols + col]
             for row in range(top, top + rows)
             for col in range(left, left + cols)
         ]
-        child = MeshDevice(rows, cols, host=self._host, fabric_config=self.fabric_config, device_ids=ids, parent=self)
+        child = MeshDevice(
+            rows,
+            cols,
+            host=self._host,
+            fabric_config=self.fabric_config,
+            device_ids=ids,
+            parent=self,
+            reserved=self._reserved,
+        )
         self._submeshes.append(child)
         return child
 
@@ -104,7 +128,7 @@ class MeshDevice:
         """Cut the mesh into equal submeshes, row-major."""
         rows, cols = submesh_shape
         if self.rows % rows or self.cols % cols:
-            raise RuntimeError(f"create_submeshes: {submesh_shape} does not tile {self.shape}")
+            raise RuntimeError(f"create_submeshes: {self.shape} is not divisible by {submesh_shape}")
         corners = itertools.product(range(0, self.rows, rows), range(0, self.cols, cols))
         return [self.create_submesh(submesh_shape, MeshCoordinate(row, col)) for row, col in corners]
 

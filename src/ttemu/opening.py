@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from ttemu import fabric, machine
+from ttemu.allocator import MemoryView, Reserved
 from ttemu.fabric import DispatchCoreConfig
+from ttemu.memory import BufferType
 from ttemu.mesh import MESH_DIMS, MeshDevice
 from ttemu.shapes import MeshCoordinate, MeshShape
 
 __all__ = [
+    "CloseDevice",
+    "CloseDevices",
+    "CreateDevice",
+    "CreateDevices",
     "GetDefaultDevice",
     "GetNumAvailableDevices",
     "GetNumPCIeDevices",
+    "GetPCIeDeviceID",
     "SetDefaultDevice",
     "SystemMeshDescriptor",
     "close_device",
@@ -21,6 +28,7 @@ __all__ = [
     "create_mesh_device",
     "get_arch_name",
     "get_device_ids",
+    "get_memory_view",
     "get_num_devices",
     "get_num_pcie_devices",
     "get_pcie_device_ids",
@@ -70,11 +78,11 @@ def open_mesh_device(
     worker_l1_size: int | None = None,
 ) -> MeshDevice:
     """Open a mesh of ``mesh_shape``, by default of the whole machine."""
-    del l1_small_size, trace_region_size, num_command_queues, dispatch_core_config, offset, worker_l1_size
+    del num_command_queues, dispatch_core_config, offset
     host = machine.current()
     rows, cols = (host.rows, host.cols) if mesh_shape is None else _extent(mesh_shape)
     if rows < 1 or cols < 1:
-        raise RuntimeError(f"open_mesh_device: mesh [{rows}, {cols}] has no devices")
+        raise RuntimeError(f"open_mesh_device: mesh [{rows}, {cols}] has zero devices")
     if rows * cols > host.num_devices:
         raise RuntimeError(
             f"open_mesh_device: mesh [{rows}, {cols}] requires {rows * cols} devices, "
@@ -84,10 +92,14 @@ def open_mesh_device(
         raise RuntimeError(
             f"open_mesh_device: mesh [{rows}, {cols}] does not fit into machine {host.name} [{host.rows}, {host.cols}]"
         )
-    ids = list(physical_device_ids) or list(range(rows * cols))
+    ids = list(physical_device_ids) or host.ids(rows, cols)
     if len(ids) != rows * cols or not set(ids) <= set(range(host.num_devices)):
         raise RuntimeError(f"open_mesh_device: physical_device_ids {ids} do not fill mesh [{rows}, {cols}]")
-    return MeshDevice(rows, cols, host=host, fabric_config=fabric.get_fabric_config(), device_ids=ids)
+    reserved = Reserved(
+        l1_small_size=l1_small_size, trace_region_size=trace_region_size, worker_l1_size=worker_l1_size or 0
+    )
+    config = fabric.get_fabric_config()
+    return MeshDevice(rows, cols, host=host, fabric_config=config, device_ids=ids, reserved=reserved)
 
 
 def close_mesh_device(mesh_device: MeshDevice) -> None:
@@ -115,10 +127,56 @@ def close_device(device: MeshDevice) -> None:
     device.close()
 
 
+def CreateDevice(  # noqa: N802 - ttnn's own name
+    device_id: int,
+    num_command_queues: int = 1,
+    l1_small_size: int = 0,
+    trace_region_size: int = 0,
+    dispatch_core_config: DispatchCoreConfig | None = None,
+    *,
+    worker_l1_size: int | None = None,
+) -> MeshDevice:
+    """Open one device as a 1x1 mesh."""
+    return open_mesh_device(
+        MeshShape(1, 1),
+        l1_small_size,
+        trace_region_size,
+        num_command_queues,
+        dispatch_core_config,
+        physical_device_ids=[device_id],
+        worker_l1_size=worker_l1_size,
+    )
+
+
+def CreateDevices(device_ids: Sequence[int], **kwargs: object) -> dict[int, MeshDevice]:  # noqa: N802 - ttnn's own name
+    """Open several devices, each as a 1x1 mesh."""
+    return {device_id: CreateDevice(device_id, **kwargs) for device_id in device_ids}  # type: ignore[arg-type]
+
+
+CloseDevice = close_device
+
+
+def CloseDevices(devices: Mapping[int, MeshDevice]) -> None:  # noqa: N802 - ttnn's own name
+    """Close several devices."""
+    for device in devices.values():
+        device.close()
+
+
+def GetPCIeDeviceID(device_id: int) -> int:  # noqa: N802 - ttnn's own name
+    """Return the chip through which ``device_id`` is reached: itself, as every emulated chip has PCIe."""
+    return device_id
+
+
 def synchronize_device(device: MeshDevice, cq_id: int | None = None, sub_device_ids: Sequence[object] = ()) -> None:
     """Return at once: every emulated op has finished when it returns."""
     del cq_id, sub_device_ids
     device.check_open("synchronize_device")
+
+
+def get_memory_view(device: MeshDevice, buffer_type: BufferType) -> MemoryView:
+    """Return how full one kind of a mesh's memory is, per bank of each device."""
+    device.check_open("ttnn.get_memory_view")
+    return device.allocator.regions[buffer_type].view()
 
 
 def get_num_devices() -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from ttemu.allocator import Claim
 from ttemu.cores import CoreRangeSet
 from ttemu.memory import BufferType
 from ttemu.mesh import MeshDevice
@@ -16,8 +16,6 @@ __all__ = [
     "reset_global_semaphore_value",
 ]
 
-_addresses = itertools.count(1 << 16, 16)
-
 
 @dataclass(slots=True, kw_only=True)
 class GlobalSemaphore:
@@ -26,7 +24,7 @@ class GlobalSemaphore:
     mesh_device: MeshDevice
     cores: CoreRangeSet
     value: int
-    address: int = field(default_factory=lambda: next(_addresses))
+    claim: Claim
 
 
 def create_global_semaphore(
@@ -41,15 +39,33 @@ def create_global_semaphore(
         raise TypeError(f"ttnn.create_global_semaphore: incompatible function arguments, cores {cores!r}")
     if buffer_type not in {BufferType.L1, BufferType.L1_SMALL}:
         raise RuntimeError(f"ttnn.create_global_semaphore: buffer type must be L1 or L1_SMALL, got {buffer_type.name}")
-    return GlobalSemaphore(mesh_device=mesh_device, cores=cores, value=initial_value)
+    _need_value("create_global_semaphore", initial_value)
+    grid, end = mesh_device.compute_with_storage_grid_size(), cores.bounding_box().end
+    if end.x >= grid.x or end.y >= grid.y:
+        raise RuntimeError(
+            f"ttnn.create_global_semaphore: Invalid shard grid: core ({end.x}, {end.y}) has no L1 bank on a chip of "
+            f"{grid.x}x{grid.y} cores"
+        )
+    claim = mesh_device.allocator.claim_counter(buffer_type, cores.num_cores())
+    return GlobalSemaphore(mesh_device=mesh_device, cores=cores, value=initial_value, claim=claim)
+
+
+def _need_value(op: str, value: int) -> None:
+    if not isinstance(value, int) or value < 0:
+        raise TypeError(f"ttnn.{op}: incompatible function arguments, value {value!r}")
 
 
 def reset_global_semaphore_value(global_semaphore: GlobalSemaphore, reset_value: int) -> None:
     """Set a counter."""
+    _need_value("reset_global_semaphore_value", reset_value)
+    if not isinstance(global_semaphore, GlobalSemaphore):
+        raise TypeError(
+            f"ttnn.reset_global_semaphore_value: incompatible function arguments, {type(global_semaphore).__name__}"
+        )
     global_semaphore.mesh_device.check_open("ttnn.reset_global_semaphore_value")
     global_semaphore.value = reset_value
 
 
 def get_global_semaphore_address(global_semaphore: GlobalSemaphore) -> int:
     """Return the counter's address, different for every counter."""
-    return global_semaphore.address
+    return global_semaphore.claim.address

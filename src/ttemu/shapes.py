@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 
 __all__ = ["MeshCoordinate", "MeshCoordinateRange", "MeshShape", "Shape"]
 
+_LEAST_RANK = 4
+
 
 def _extents(name: str, args: tuple[object, ...]) -> tuple[int, ...]:
     """Read ``(r, c)`` or ``((r, c),)`` as integers."""
@@ -20,9 +22,11 @@ def _extents(name: str, args: tuple[object, ...]) -> tuple[int, ...]:
 
 
 def _at(dims: tuple[int, ...], index: int) -> int:
-    if not -len(dims) <= index < len(dims):
-        raise RuntimeError(f"ShapeBase[] index out of range. {index} not in [{-len(dims)}, {len(dims)})")
-    return dims[index]
+    """Return an extent; up to a rank of four there are ones before the first."""
+    lowest = -max(len(dims), _LEAST_RANK)
+    if not lowest <= index < len(dims):
+        raise RuntimeError(f"ShapeBase[] index out of range. {index} not in [{lowest}, {len(dims)})")
+    return dims[index] if index >= -len(dims) else 1
 
 
 class Shape:
@@ -32,6 +36,8 @@ class Shape:
 
     def __init__(self, dims: Iterable[int]) -> None:
         self._dims = _extents("Shape", (tuple(dims),))
+        if min(self._dims, default=0) < 0:
+            raise TypeError(f"Shape: incompatible function arguments {self._dims}, an extent is negative")
 
     @property
     def rank(self) -> int:
@@ -118,6 +124,11 @@ class MeshShape(_MeshPair):
 
     __slots__ = ()
 
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        if any(extent < 0 for extent in self._pair):
+            raise TypeError(f"MeshShape: incompatible function arguments {args!r}")
+
     def mesh_size(self) -> int:
         """Return the number of devices."""
         return math.prod(self._pair)
@@ -127,6 +138,13 @@ class MeshCoordinate(_MeshPair):
     """Row and column of a device in its mesh."""
 
     __slots__ = ()
+
+    def __getitem__(self, index: int) -> int:
+        if isinstance(index, int) and not -self.dims() <= index < self.dims():
+            raise RuntimeError(
+                f"MeshCoordinate: index {index} is out of bounds, not in [{-self.dims()}, {self.dims()})"
+            )
+        return super().__getitem__(index)
 
 
 class MeshCoordinateRange:
@@ -140,6 +158,8 @@ class MeshCoordinateRange:
             start = MeshCoordinate([0] * start.dims())
         if not (isinstance(start, MeshCoordinate) and isinstance(end, MeshCoordinate)):
             raise TypeError(f"MeshCoordinateRange: incompatible function arguments ({start!r}, {end!r})")
+        if any(first > last for first, last in zip(start, end, strict=True)):
+            raise RuntimeError(f"MeshCoordinateRange: start coordinate {start} is greater than end coordinate {end}")
         self.start, self.end = start, end
 
     def __iter__(self) -> Iterator[MeshCoordinate]:
@@ -148,4 +168,4 @@ class MeshCoordinateRange:
                 yield MeshCoordinate(row, col)
 
     def __repr__(self) -> str:
-        return f"MeshCoordinateRange({self.start}, {self.end})"
+        return f"MeshCoordinateRange(start={self.start}, end={self.end})"

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import sys
 import zipfile
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +16,22 @@ __all__ = ["VERSION", "install", "write_wheel"]
 
 VERSION = "0.81.1+emulated"
 _TAG = "py3-none-any"
+_SUBMODULES = (
+    "_ttnn",
+    "_ttnn.global_semaphore",
+    "_ttnn.multi_device",
+    "cluster",
+    "core",
+    "device",
+    "experimental",
+    "experimental.deepseek_prefill",
+    "experimental.moe_compute_utils",
+    "graph",
+    "operations",
+    "operations.ccl",
+    "transformer",
+    "types",
+)
 _STAMP = (2020, 1, 1, 0, 0, 0)  # a fixed time makes two wheels equal byte for byte
 
 
@@ -29,11 +46,7 @@ def install() -> ModuleType:
 
 def _submodules() -> dict[str, ModuleType]:
     """Return the modules that ttnn has below it, by their dotted names."""
-    found: dict[str, ModuleType] = {name: getattr(ttemu, name) for name in ("experimental", "transformer")}
-    for name in ("device", "core", "cluster", "types", "_ttnn"):
-        found[name] = getattr(ttemu, name)
-    found["_ttnn.multi_device"] = ttemu._ttnn.multi_device  # noqa: SLF001 - ttnn's own module name
-    return found
+    return {name: attrgetter(name)(ttemu) for name in _SUBMODULES}
 
 
 def _files() -> dict[str, str]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
+from ttemu.allocator import Claim
 from ttemu.configs import Tile
 from ttemu.dtypes import ELEMENT_BYTES, DataType, Layout, StorageType, is_block_float
-from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, MemoryConfig, ShardSpec
+from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, MemoryConfig
 from ttemu.mesh import MeshDevice
 from ttemu.shapes import Shape
 
@@ -39,20 +40,43 @@ def padded_extents(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
 class Buffer:
     """Memory that one or several tensors name; ``data`` is None once it is deallocated.
 
-    One device's part of a buffer dies with its ``whole``.
+    One device's part of a buffer dies with its ``whole``. A view has no memory of its own but that of its ``base``;
+    as in ttnn it outlives the base, and takes it along when it is itself deallocated.
     """
 
-    __slots__ = ("borrowed", "data", "whole")
+    __slots__ = ("base", "borrowed", "claim", "data", "whole")
 
-    def __init__(self, data: torch.Tensor, *, borrowed: bool = False, whole: Buffer | None = None) -> None:
+    def __init__(
+        self,
+        data: torch.Tensor,
+        *,
+        borrowed: bool = False,
+        whole: Buffer | None = None,
+        base: Buffer | None = None,
+    ) -> None:
         self.data: torch.Tensor | None = data
         self.whole = whole
+        self.base = base
+        self.claim: Claim | None = None
         # True when another buffer's torch tensor may share the storage, so a writer must copy first.
         self.borrowed = borrowed
 
     def is_alive(self) -> bool:
         """Say whether the values still exist."""
         return self.data is not None and (self.whole is None or self.whole.data is not None)
+
+    def owner(self) -> Buffer | None:
+        """Return the buffer whose memory this one names, None if it is its own."""
+        return self.whole or self.base
+
+    def free(self) -> None:
+        """Forget the values and give back the memory."""
+        self.data = None
+        owner = self.owner()
+        if owner is not None:
+            owner.free()
+        elif self.claim is not None:
+            self.claim.release()
 
 
 class Tensor:
@@ -81,6 +105,8 @@ class Tensor:
         self.span = span
         self.extents: tuple[int, ...] = tuple(buffer.data.shape[2:])
         self._memory = memory
+        if mesh is not None and buffer.claim is None and buffer.base is None and buffer.whole is None:
+            buffer.claim = mesh.allocator.claim(self.extents, dtype, layout, memory)
 
     @property
     def shape(self) -> Shape:
@@ -126,10 +152,6 @@ class Tensor:
         """Say whether the tensor is sharded over cores."""
         return self.memory_config().is_sharded()
 
-    def shard_spec(self) -> ShardSpec | None:
-        """Return the shards over cores, or None."""
-        return self.memory_config().shard_spec
-
     def is_allocated(self) -> bool:
         """Say whether the values still exist."""
         return self.buffer.is_alive() and (self.mesh is None or self.mesh.is_open)
@@ -159,8 +181,20 @@ class Tensor:
 
     def deallocate(self, force: bool = False) -> None:
         """Free the memory; with ``force`` also while other tensors name it."""
-        if force or sys.getrefcount(self.buffer) < _OTHER_HANDLES:
-            self.buffer.data = None
+        if force or not self._is_shared():
+            self.buffer.free()
+
+    def _is_shared(self) -> bool:
+        owner = self.buffer.owner()
+        # ``owner`` is a reference of its own.
+        shared = owner is not None and sys.getrefcount(owner) > _OTHER_HANDLES
+        return shared or sys.getrefcount(self.buffer) >= _OTHER_HANDLES
+
+    def buffer_address(self) -> int:
+        """Return where the tensor's memory starts in every bank."""
+        self.data("ttnn.Tensor.buffer_address")
+        claim = (self.buffer.owner() or self.buffer).claim
+        return 0 if claim is None else claim.address
 
     def cpu(self, blocking: bool = True, cq_id: int | None = None) -> Tensor:
         """Return a host copy."""
@@ -170,6 +204,8 @@ class Tensor:
         """Return the tensor on a mesh device or in a layout."""
         if isinstance(target, MeshDevice):
             return _call("to_device", self, target, memory_config=memory_config)
+        if not isinstance(target, Layout):
+            raise TypeError(f"to(): incompatible function arguments {target!r}")
         return _call("to_layout", self, target)
 
     def reshape(self, *shape: int | Sequence[int] | Shape) -> Tensor:

@@ -7,13 +7,20 @@ import torch
 import ttnn
 
 from gptoss.attention import Attention
+from gptoss.bench import TINY
+from gptoss.ccl import CCLManager
 from gptoss.comparison import copies
+from gptoss.component import place
+from gptoss.config import GptOssConfig
+from gptoss.expert_bank import ExpertBank
 from gptoss.experts import Experts
 from gptoss.kv_cache import KVCache
+from gptoss.layer import DecoderLayer
 from gptoss.mesh_config import MeshConfigError
 from gptoss.mlp import MLP
 from gptoss.model import Model
 from gptoss.rms_norm import RMSNorm
+from gptoss.weights import DummyWeights
 from tests.test_factory import TestFactory
 
 SHAPE = (2, 4)
@@ -150,6 +157,25 @@ def test_streamed_experts_agree_with_resident_ones(setup):
     assert (actual - expected).abs().max() < 0.02 * expected.abs().max()
 
 
+@pytest.mark.parametrize("dtype", [ttnn.bfloat16, ttnn.bfloat8_b, ttnn.bfloat4_b])
+def test_experts_written_one_by_one_are_the_stack(setup, monkeypatch, dtype):
+    stacked = setup.build(Experts, dtype=dtype).bank.resident
+    monkeypatch.setattr("gptoss.expert_bank.RESIDENT_LIMIT_BYTES", 0)
+    sizes = set()
+    real = ExpertBank._stack
+    monkeypatch.setattr(
+        ExpertBank, "_stack", lambda self, name, ids: sizes.add((name[-5:], len(ids))) or real(self, name, ids)
+    )
+    written = setup.build(Experts, dtype=dtype).bank.resident
+
+    assert (("_proj", 8) in sizes) == (dtype == ttnn.bfloat4_b), "the host never held a stack of matrices"
+    for name in ("gate", "up", "down"):
+        one, other = (copies(getattr(held, name), SHAPE) for held in (stacked, written))
+        assert all(torch.equal(one[at], other[at]) for at in one)
+    ttnn.deallocate(written.gate)
+    assert not written.gate.is_allocated()
+
+
 def test_streamed_experts_without_any_choice_still_answer(setup):
     x, nothing = setup.send(setup.draws.hidden(32)), setup.send(torch.zeros(32, 8))
 
@@ -181,3 +207,32 @@ def test_biases_can_be_absent(mesh):
     assert attention.qkv_bias is attention.out_bias is None
     actual = attention.prefill(setup.send(x))
     assert TestFactory.compare_tensors(actual, setup.reference.attention(x, 0), mesh)
+
+
+# As ttnn 0.81.1 counted on a mock T3K: bytes per DRAM bank with the layer, then its cache and an input, and without
+# its experts.
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        (ttnn.bfloat16, [366720, 370816, 372864, 39040]),
+        (ttnn.bfloat8_b, [234240, 236416, 238464, 28480]),
+        (ttnn.bfloat4_b, [163584, 165760, 167808, 23872]),
+    ],
+)
+def test_layer_takes_the_memory_that_ttnn_gives_it(mesh, dtype, expected):
+    config = GptOssConfig(**TINY)
+
+    def used():
+        return ttnn.get_memory_view(mesh, ttnn.BufferType.DRAM).total_bytes_allocated_per_bank
+
+    layer = DecoderLayer(mesh, config, DummyWeights(config), CCLManager(mesh), dtype=dtype)
+    found = [used()]
+    cache = layer.attention.new_cache(64)
+    found.append(used())
+    x = place(mesh, torch.randn(1, 1, 32, config.hidden_size))
+    found.append(used())
+    layer.mlp.experts.bank.resident.release()
+
+    assert [*found, used()] == expected
+    assert cache.keys.is_allocated()
+    assert x.is_allocated()

@@ -96,12 +96,13 @@ EMULATED = """
     from meshsweep.backends.emulated import EmulatedBackend
     from meshsweep.slots import Slot
 
+    os.environ["TT_VISIBLE_DEVICES"] = "0"
     backend = EmulatedBackend(None)
     backend.activate(Slot(name="galaxy.0", machine="galaxy", chips=(0, 1)), [])
     backend.activate(None, [])
     before = "ttemu" in sys.modules
     import ttnn
-    print(before, ttnn.mark, os.environ["TTEMU_MACHINE"])
+    print(before, ttnn.mark, os.environ["TTEMU_MACHINE"], "TT_VISIBLE_DEVICES" in os.environ)
 """
 
 
@@ -121,7 +122,7 @@ def test_emulator_loads_on_first_import(tmp_path: Path) -> None:
     project.write("script.py", EMULATED)
     done = project.call("script.py")
 
-    assert (done.out, done.err) == ("False the emulator galaxy\n", "")
+    assert (done.out, done.err) == ("False the emulator galaxy False\n", "")
 
 
 @pytest.mark.parametrize(("meshes", "chips"), [(["1x8"], 8), (["1x1", "1x8"], 32)])

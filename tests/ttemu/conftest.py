@@ -15,6 +15,7 @@ SHAPES = {"1x1": (1, 1), "1x8": (1, 8), "2x4": (2, 4), "4x8": (4, 8)}
 def _clean_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give each test a Galaxy and leave the fabric off behind it."""
     monkeypatch.delenv("TTEMU_MACHINE", raising=False)
+    monkeypatch.delenv("TT_VISIBLE_DEVICES", raising=False)
     yield
     ttnn.set_fabric_config(ttnn.FabricConfig.DISABLED)
 

@@ -50,7 +50,7 @@ def test_written_rows_are_rounded_to_the_cache(single: ttnn.MeshDevice) -> None:
 def test_update_through_a_page_table(single: ttnn.MeshDevice) -> None:
     cache = put(single, torch.zeros(6, 2, 32, 32), ttnn.bfloat16)
     table = [[5, 0], [1, 2], [3, 4]]
-    UPDATE(cache, new(single), update_idxs=[33, 31, 0], page_table=integers(single, table))
+    UPDATE(cache, new(single), update_idxs_tensor=integers(single, [33, 31, 0]), page_table=integers(single, table))
     expected = torch.zeros(6, 2, 32, 32)
     expected[0, :, 1], expected[1, :, 31], expected[3, :, 0] = NEW[0]
 
@@ -119,32 +119,36 @@ def bf16(mesh: ttnn.MeshDevice, *shape: int) -> ttnn.Tensor:
     [
         (
             lambda m: UPDATE(bf16(m, 3, 2, 64, 32), put(m, NEW, ttnn.bfloat16), update_idxs=[1] * 3),
-            "Expect input_tensor to be sharded",
+            "input tensor must be sharded",
         ),
         (
             lambda m: UPDATE(bf16(m, 3, 2, 64, 32), height_sharded(put(m, NEW, ttnn.bfloat8_b)), update_idxs=[1] * 3),
-            "must be BFLOAT16 or FLOAT32, got BFLOAT8_B",
+            "must be FLOAT32, BFLOAT16, got BFLOAT8_B",
         ),
         (
             lambda m: UPDATE(bf16(m, 4, 2, 64, 32), new(m), update_idxs=[1] * 3),
-            "input batch 3 must equal cache batch 4",
+            r"batch of input Shape\(\[1, 3, 2, 32\]\) must equal that of cache",
         ),
-        (lambda m: UPDATE(bf16(m, 3, 2, 64, 64), new(m), update_idxs=[1] * 3), "does not fit the heads and width"),
-        (lambda m: UPDATE(bf16(m, 3, 2, 64, 32), new(m), update_idxs=[1] * 2), "2 update indices for 3 users"),
+        (
+            lambda m: UPDATE(bf16(m, 3, 2, 64, 64), new(m), update_idxs=[1] * 3),
+            "width of input .* must match that of cache",
+        ),
+        (
+            lambda m: UPDATE(bf16(m, 3, 2, 64, 32), new(m), update_idxs=[1] * 2),
+            "2 update indices should match batch size 3",
+        ),
         (lambda m: UPDATE(bf16(m, 3, 2, 64, 32), new(m)), "exactly one of update_idxs and update_idxs_tensor"),
         (
             lambda m: UPDATE(bf16(m, 3, 2, 64, 32), new(m), update_idxs=[64, 0, 0]),
-            "index 64 lies outside a cache of 64 positions; the real library writes past",
+            "index 64 lies outside a cache of 64 positions, the real library writes past",
         ),
         (
             lambda m: UPDATE(bf16(m, 3, 2, 64, 32), new(m), update_idxs_tensor=integers(m, [1] * 3, ttnn.uint32)),
-            "must be INT32 in ROW_MAJOR",
+            "must be INT32, got UINT32",
         ),
         (
-            lambda m: UPDATE(
-                bf16(m, 6, 2, 32, 32), new(m), update_idxs=[0] * 3, page_table=integers(m, [[0]] * 3, ttnn.uint32)
-            ),
-            "page table must be INT32, got UINT32",
+            lambda m: UPDATE(bf16(m, 6, 2, 32, 32), new(m), update_idxs=[0] * 3, page_table=integers(m, [[0]] * 3)),
+            "paged cache requires update_idxs tensor",
         ),
         (
             lambda m: UPDATE(bf16(m, 3, 2, 64, 32), new(m), update_idxs=[1] * 3, mesh_coords={1}),
@@ -152,26 +156,26 @@ def bf16(mesh: ttnn.MeshDevice, *shape: int) -> ttnn.Tensor:
         ),
         (
             lambda m: ttnn.fill_cache(bf16(m, 1, 2, 64, 32), bf16(m, 1, 2, 32, 32), 1),
-            "batch_idx 1 lies outside a cache of 1 users",
+            "batch index 1 must be less than the 1 users",
         ),
         (
             lambda m: ttnn.fill_cache(bf16(m, 1, 2, 64, 32), bf16(m, 1, 2, 96, 32), 0),
-            "96 positions do not fit a cache of 64",
+            "96 positions from 0 on do not fit a cache of 64",
         ),
-        (lambda m: ttnn.fill_cache(bf16(m, 1, 2, 64, 32), bf16(m, 2, 2, 32, 32), 0), "batch size must be 1 but got 2"),
+        (lambda m: ttnn.fill_cache(bf16(m, 1, 2, 64, 32), bf16(m, 2, 2, 32, 32), 0), "batch size must be 1, got 2"),
         (
             lambda m: ttnn.fill_cache(put(m, OLD, ttnn.bfloat8_b), bf16(m, 1, 2, 32, 32), 0),
             "input dtype BFLOAT16 must equal cache dtype BFLOAT8_B",
         ),
         (
             lambda m: FILL_PAGES(bf16(m, 4, 2, 32, 32), bf16(m, 1, 2, 96, 32), integers(m, [[0, 1]])),
-            "96 positions do not fit 2 blocks of 32",
+            "96 positions must fit 2 blocks of 32",
         ),
         (
             lambda m: FILL_PAGES(bf16(m, 4, 2, 32, 32), bf16(m, 1, 2, 32, 32), integers(m, [[0]]), batch_idx=2),
-            "batch_idx 2 must be within the page_table batch size 1",
+            "batch_idx 2 must be within the page_table of 1 rows",
         ),
-        (lambda m: ttnn.update_cache(bf16(m, 3, 2, 64, 32), bf16(m, 1, 2, 2, 32), 0), "does not fit cache"),
+        (lambda m: ttnn.update_cache(bf16(m, 3, 2, 64, 32), bf16(m, 1, 1, 3, 32), 0), "heads of input .* must equal"),
         (
             lambda m: ttnn.update_cache(bf16(m, 3, 2, 64, 32), bf16(m, 1, 2, 3, 32), 64),
             "update_idx 64 lies outside a cache of 64",
@@ -183,13 +187,54 @@ def test_cache_refuses(single: ttnn.MeshDevice, call: object, message: str) -> N
         call(single)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda m: UPDATE(bf16(m, 3, 2, 64, 32), new(m), update_idxs=[1] * 3, share_cache=True),
-        lambda m: ttnn.update_cache(bf16(m, 3, 2, 64, 32), bf16(m, 1, 2, 3, 32), 0, batch_offset=1),
-    ],
-)
-def test_some_settings_are_not_emulated(single: ttnn.MeshDevice, call: object) -> None:
-    with pytest.raises(NotImplementedError, match="is not emulated"):
-        call(single)
+def test_users_of_a_shared_cache_write_into_its_one_user(single: ttnn.MeshDevice) -> None:
+    cache = put(single, OLD[:1], ttnn.bfloat16)
+    UPDATE(cache, new(single), update_idxs=[4, 5, 6], share_cache=True)
+
+    assert torch.equal(get(cache)[0, :, 4:7].float(), NEW[0].transpose(0, 1))
+    with pytest.raises(RuntimeError, match="share_cache not supported with paged cache"):
+        UPDATE(
+            bf16(single, 6, 2, 32, 32),
+            new(single),
+            update_idxs_tensor=integers(single, [0] * 3),
+            page_table=integers(single, [[0]] * 3),
+            share_cache=True,
+        )
+
+
+def test_update_cache_takes_rows_from_an_offset_on(single: ttnn.MeshDevice) -> None:
+    cache, rows = put(single, OLD, ttnn.bfloat16), torch.randn(1, 2, 32, 32).bfloat16()
+    ttnn.update_cache(cache, put(single, rows.float(), ttnn.bfloat16), 7, batch_offset=5)
+
+    assert torch.equal(get(cache)[:, :, 7], rows[0, :, 5:8].transpose(0, 1))
+    with pytest.raises(RuntimeError, match="batch_offset 30 and 3 users must not exceed 32"):
+        ttnn.update_cache(cache, put(single, rows.float(), ttnn.bfloat16), 7, batch_offset=30)
+
+
+def test_fill_starts_at_a_tile(single: ttnn.MeshDevice) -> None:
+    cache, rows = put(single, OLD, ttnn.bfloat16), torch.randn(1, 2, 32, 32).bfloat16()
+    ttnn.fill_cache(cache, put(single, rows.float(), ttnn.bfloat16), 1, update_idx=32)
+
+    assert torch.equal(get(cache)[1, :, 32:], rows[0])
+    assert torch.equal(get(cache)[1, :, :32].float(), OLD[1, :, :32])
+    with pytest.raises(RuntimeError, match="update_idx 5 must be a multiple of 32"):
+        ttnn.fill_cache(cache, put(single, rows.float(), ttnn.bfloat16), 1, update_idx=5)
+
+
+def test_paged_fill_writes_each_of_a_batch_to_its_row(single: ttnn.MeshDevice) -> None:
+    cache, rows = put(single, torch.zeros(4, 2, 32, 32), ttnn.bfloat16), torch.randn(2, 2, 32, 32).bfloat16()
+    table = integers(single, [[0], [3], [2]])
+    FILL_PAGES(cache, put(single, rows.float(), ttnn.bfloat16), table, batch_idx_tensor=integers(single, [2, 1]))
+
+    assert torch.equal(get(cache)[2], rows[0])
+    assert torch.equal(get(cache)[3], rows[1])
+    assert not get(cache)[:2].any()
+
+
+def test_paged_fill_goes_round_a_ring_of_positions(single: ttnn.MeshDevice) -> None:
+    cache, rows = put(single, torch.zeros(4, 2, 32, 32), ttnn.bfloat16), torch.randn(1, 2, 96, 32).bfloat16()
+    table = integers(single, [[1, 3]])
+    FILL_PAGES(cache, put(single, rows.float(), ttnn.bfloat16), table, cache_position_modulo=64)
+
+    assert torch.equal(get(cache)[1], rows[0, :, 64:])
+    assert torch.equal(get(cache)[3], rows[0, :, 32:64])

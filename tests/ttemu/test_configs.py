@@ -24,9 +24,8 @@ def test_tiles_compare_by_shape() -> None:
     assert str(ttnn.Tile([16, 32])) == "Tile with shape: [16, 32]"
 
 
-def test_transposed_tile_is_not_emulated() -> None:
-    with pytest.raises(NotImplementedError, match="transpose_tile"):
-        ttnn.Tile(transpose_tile=True)
+def test_transposed_tile_is_as_any_other() -> None:
+    assert ttnn.Tile(transpose_tile=True) == ttnn.Tile()
 
 
 @pytest.mark.parametrize(

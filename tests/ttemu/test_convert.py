@@ -62,6 +62,29 @@ def test_other_floats_reach_block_floats_through_bfloat16(source: torch.dtype) -
     assert torch.equal(ttnn.to_torch(ttnn.from_torch(values, dtype=ttnn.bfloat8_b)), expected)
 
 
+def test_bfloat16_stays_as_it_is_with_its_nans() -> None:
+    patterns = torch.tensor([0x7F81, 0x7FFF, -1, 0x7FC0], dtype=torch.int16).view(torch.bfloat16)
+
+    host = ttnn.from_torch(patterns)
+
+    for tensor in (host, ttnn.to_dtype(host, ttnn.bfloat16), ttnn.typecast(host, ttnn.bfloat16)):
+        assert torch.equal(ttnn.to_torch(tensor).view(torch.int16), patterns.view(torch.int16))
+    assert ttnn.to_torch(ttnn.from_torch(patterns.float(), dtype=ttnn.bfloat16)).view(
+        torch.int16
+    ).unique().tolist() == [0x7FC0]
+
+
+def test_float64_is_rounded_by_torch_before_it_is_cut(mesh: ttnn.MeshDevice) -> None:
+    numbers = torch.full((16, 64), float("nan"), dtype=torch.float64)
+    mapper = ttnn.ShardTensor2dMesh(mesh, (2, 4), (0, 1))
+
+    parts = ttnn.get_device_tensors(ttnn.from_torch(numbers, dtype=ttnn.bfloat16, mesh_mapper=mapper))
+
+    # Of a NaN torch's vectors make another pattern than its tail, so a cut first would show.
+    whole = numbers.to(torch.bfloat16).view(torch.int16)
+    assert all(torch.equal(ttnn.to_torch(part).view(torch.int16), whole[:8, :16]) for part in parts)
+
+
 def test_shards_are_quantised_after_the_cut() -> None:
     # 360 columns per device are no multiple of 16: the blocks of a shard begin at its own first column.
     values = torch.randn(4, 2880)
@@ -156,8 +179,12 @@ def test_host_values_overwrite_a_device_tensor(mesh: ttnn.MeshDevice) -> None:
     ttnn.copy_host_to_device_tensor(ttnn.from_torch(VALUES, layout=ttnn.TILE_LAYOUT), target)
 
     assert all(torch.equal(part, VALUES) for part in shards(handle))
-    with pytest.raises(RuntimeError, match="differ in shape or dtype"):
+    with pytest.raises(RuntimeError, match="has a different shape"):
         ttnn.copy_host_to_device_tensor(ttnn.from_torch(VALUES[:4]), target)
+    with pytest.raises(RuntimeError, match="has a different dtype"):
+        ttnn.copy_host_to_device_tensor(ttnn.from_torch(VALUES.bfloat16()), target)
+    with pytest.raises(RuntimeError, match="expected a host tensor first"):
+        ttnn.copy_host_to_device_tensor(target, target)
 
 
 def test_cache_hit_ignores_the_tensor(tmp_path: Path, mesh: ttnn.MeshDevice) -> None:
@@ -185,8 +212,8 @@ def test_as_tensor_on_a_device_needs_a_memory_config(mesh: ttnn.MeshDevice) -> N
 
 def test_dumped_tensor_loads_with_its_shards(tmp_path: Path, mesh: ttnn.MeshDevice) -> None:
     tensor = put(mesh, VALUES, ttnn.bfloat16, dims=(0, None))
-    ttnn.dump_tensor(tmp_path / "t", tensor)
-    back = ttnn.load_tensor(tmp_path / "t", device=mesh)
+    ttnn.dump_tensor(tmp_path / "t.tensorbin", tensor)
+    back = ttnn.load_tensor(tmp_path / "t.tensorbin", device=mesh)
 
     assert (back.dtype, back.layout, back.shape) == (tensor.dtype, tensor.layout, tensor.shape)
     assert all(map(torch.equal, shards(back), shards(tensor)))

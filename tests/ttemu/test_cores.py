@@ -50,7 +50,7 @@ def test_more_cores_than_the_grid_are_refused() -> None:
 def test_cores_print_like_ttnn() -> None:
     cores = ttnn.CoreRangeSet(core_range(0, 0, 1, 2))
 
-    assert str(cores) == "CoreRangeSet([[0-0 - 1-2]])"
+    assert str(cores) == "{[0-0 - 1-2]}"
     assert cores.ranges()[0].grid_size() == ttnn.CoreCoord(2, 3)
     assert hash(cores) == hash(ttnn.CoreRangeSet({core_range(0, 0, 1, 2)}))
     assert str(ttnn.CoreGrid(y=3, x=2)) == "ttnn.CoreGrid(x=2, y=3)"

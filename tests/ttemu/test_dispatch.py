@@ -86,23 +86,20 @@ def test_results_return_to_their_tokens_and_slots(mesh: ttnn.MeshDevice) -> None
             lambda m: ttnn.all_to_all_dispatch(ttnn.to_layout(operands(m)[0], ttnn.TILE_LAYOUT), *operands(m)[1:]),
             "must be in ROW_MAJOR layout",
         ),
-        (lambda m: ttnn.all_to_all_dispatch(operands(m)[0], *[operands(m)[0]] * 2), "expected rank 4 in UINT16"),
-        (lambda m: ttnn.all_to_all_dispatch(*operands(m), output_concat_dim=3), "output_concat_dim 3 must be 1 or 2"),
+        (lambda m: ttnn.all_to_all_dispatch(operands(m)[0], *[operands(m)[0]] * 2), "must be UINT16, got BFLOAT16"),
+        (
+            lambda m: ttnn.all_to_all_dispatch(*operands(m), output_concat_dim=3),
+            "output concat dimension must be 1 or 2, got 3",
+        ),
         (lambda m: ttnn.all_to_all_dispatch(*operands(m), cluster_axis=2), "cluster_axis 2 is invalid"),
         (
             lambda m: ttnn.all_to_all_dispatch(
                 *operands(m)[:2], put(m, MAPPING[..., :4], ttnn.uint16, layout=ttnn.ROW_MAJOR_LAYOUT)
             ),
-            "must have one column per device",
+            "must match the devices of .* one column each",
         ),
-        (
-            lambda m: ttnn.all_to_all_dispatch(
-                *operands(m)[:2], put(m, MAPPING[:, :, :15], ttnn.uint16, layout=ttnn.ROW_MAJOR_LAYOUT)
-            ),
-            "15 experts must be divisible by 8 devices",
-        ),
-        (lambda m: ttnn.all_to_all_combine(*operands(m)), "cluster_axis must be given"),
-        (lambda m: ttnn.all_to_all_combine(*operands(m), cluster_axis=0), "must have 2 experts first"),
+        (lambda m: ttnn.all_to_all_combine(*operands(m)), "must be greater than 0; cluster_axis is None"),
+        (lambda m: ttnn.all_to_all_combine(*operands(m), cluster_axis=0), "must match the 2 experts of a device"),
     ],
 )
 def test_dispatch_refuses(mesh: ttnn.MeshDevice, call: object, message: str) -> None:
@@ -110,6 +107,18 @@ def test_dispatch_refuses(mesh: ttnn.MeshDevice, call: object, message: str) -> 
         call(mesh)
 
 
-def test_local_reduce_is_not_emulated(mesh: ttnn.MeshDevice) -> None:
-    with pytest.raises(NotImplementedError, match="local_reduce"):
-        ttnn.all_to_all_combine(*operands(mesh), cluster_axis=0, local_reduce=True)
+def test_local_sums_take_the_first_slot_of_their_device(mesh: ttnn.MeshDevice) -> None:
+    sums = torch.arange(1.0, 9.0).view(-1, 1, 1, 1).expand(8, 1, TOKENS, WIDTH)
+    answers = ttnn.from_torch(sums, dtype=ttnn.bfloat16, device=mesh, mesh_mapper=ttnn.ShardTensorToMesh(mesh, 0))
+    chosen = put(mesh, CHOSEN.int(), ttnn.uint16, layout=ttnn.ROW_MAJOR_LAYOUT)
+    combined = ttnn.all_to_all_combine(
+        answers, chosen, operands(mesh)[2], cluster_axis=0, output_shard_dim=2, local_reduce=True
+    )
+
+    for device, got in enumerate(shards(combined)):
+        row, column = divmod(device, 4)
+        for token in range(TOKENS // 2):
+            holders = [int(expert) // PER_DEVICE for expert in CHOSEN[0, 0, row * TOKENS // 2 + token]]
+            for slot, holder in enumerate(holders):
+                is_first = holders.index(holder) == slot and holder % 4 == column
+                assert float(got[slot, 0, token, 0]) == (holder + 1.0 if is_first else 0.0)

@@ -14,6 +14,7 @@ from ttemu.formats import quantise
 
 A = torch.randn(32, 48, generator=torch.Generator().manual_seed(1))
 B = torch.randn(32, 48, generator=torch.Generator().manual_seed(2)).abs() + 0.5
+W = torch.ones(2, 32, dtype=torch.int32)
 
 OPS: dict[str, Callable[..., torch.Tensor]] = {
     "add": operator.add,
@@ -103,7 +104,7 @@ def test_integers_wrap_and_fractions_make_them_float(single: ttnn.MeshDevice) ->
     top = put(single, torch.full((2, 2), 65535, dtype=torch.int32), ttnn.uint16)
 
     assert get(top + top)[0, 0].item() == 65534
-    half = top * 0.5
+    half = ttnn.typecast(top, ttnn.int32) * 0.5
     assert (half.dtype, get(half)[0, 0].item()) == (ttnn.float32, 32767.5)
 
 
@@ -161,9 +162,88 @@ def test_rdiv_and_pow_take_a_number(single: ttnn.MeshDevice) -> None:
     assert torch.equal(get(ttnn.pow(put(single, B), put(single, A))), B**A)
 
 
-def test_rounding_mode_of_a_division_is_not_emulated(single: ttnn.MeshDevice) -> None:
-    with pytest.raises(NotImplementedError, match=r"ttnn.divide with a rounding_mode is not emulated"):
-        ttnn.divide(put(single, A), 2.0, rounding_mode="floor")
+@pytest.mark.parametrize("mode", ["floor", "trunc"])
+def test_quotients_are_rounded_as_asked(single: ttnn.MeshDevice, mode: str) -> None:
+    whole = torch.tensor([[-7, 7]], dtype=torch.int32)
+    of_integers = ttnn.divide(put(single, whole, ttnn.int32), 2, rounding_mode=mode)
+    halves = torch.div(whole, 2, rounding_mode=mode)
+
+    assert torch.equal(get(ttnn.divide(put(single, A), 0.3, rounding_mode=mode)), torch.div(A, 0.3, rounding_mode=mode))
+    assert (of_integers.dtype, get(of_integers).tolist()) == (
+        ttnn.int32,
+        halves.tolist(),
+    )
+    assert torch.equal(get(ttnn.rdiv(put(single, B), 2.0, rounding_mode=mode)), torch.div(2.0, B, rounding_mode=mode))
+
+
+def test_quotient_of_integers_is_a_fraction(single: ttnn.MeshDevice) -> None:
+    result = ttnn.divide(put(single, torch.tensor([[-7, 7]], dtype=torch.int32), ttnn.int32), 2)
+
+    assert (result.dtype, get(result).tolist()) == (ttnn.float32, [[-3.5, 3.5]])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda m: ttnn.divide(put(m, A), 2.0, rounding_mode="up"), RuntimeError, "Incorrect rounding mode 'up'"),
+        (lambda m: ttnn.divide(put(m, W, ttnn.uint16), 2), RuntimeError, "A dtype UINT16 is not supported"),
+        (lambda m: ttnn.add(put(m, W, ttnn.int32), 0.5), RuntimeError, "cannot represent the number 0.5"),
+        (lambda m: ttnn.maximum(put(m, A), put(m, B, ttnn.bfloat16)), RuntimeError, "Mixed dtype is not supported"),
+        (
+            lambda m: ttnn.maximum(put(m, W, ttnn.uint16), 1),
+            RuntimeError,
+            "not support integer .* UINT16",
+        ),
+        (lambda m: ttnn.rsub(2.0, put(m, A)), TypeError, "a number cannot stand first"),
+        (lambda m: ttnn.pow(put(m, W, ttnn.int32), -1), RuntimeError, "integers to negative integer powers"),
+        (lambda m: ttnn.pow(put(m, A), 2, dtype=ttnn.bfloat16), TypeError, "dtype or activations beside a number"),
+        (lambda m: ttnn.add(put(m, A), 1.0, dtype="bfloat16"), TypeError, "dtype 'bfloat16'"),
+        (lambda m: ttnn.add(put(m, A), 1.0, memory_config=2), TypeError, "memory_config 2"),
+        (
+            lambda m: ttnn.add(put(m, A), 1.0, dtype=ttnn.bfloat16, output_tensor=put(m, A)),
+            RuntimeError,
+            "dtype BFLOAT16 must match the output tensor's FLOAT32",
+        ),
+        (
+            lambda m: ttnn.add_(put(m, A, layout=ttnn.ROW_MAJOR_LAYOUT), 1.0),
+            RuntimeError,
+            "output tensor beside operands in ROW_MAJOR layout",
+        ),
+        (
+            lambda m: ttnn.where(put(m, A, layout=ttnn.ROW_MAJOR_LAYOUT), put(m, A), put(m, B)),
+            RuntimeError,
+            "predicate must be in TILE layout",
+        ),
+        (lambda m: ttnn.where(put(m, A), put(m, B, ttnn.bfloat16), 1.0), RuntimeError, "Mixed dtype is not supported"),
+    ],
+)
+def test_binary_op_refuses(single: ttnn.MeshDevice, call: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(single)
+
+
+@pytest.mark.parametrize(
+    ("op", "first", "second", "expected"),
+    [
+        ("multiply", ttnn.bfloat16, ttnn.int32, ttnn.bfloat16),
+        ("multiply", ttnn.int32, ttnn.float32, ttnn.float32),
+        ("multiply", ttnn.uint32, ttnn.bfloat16, ttnn.bfloat16),
+        ("divide", ttnn.int32, ttnn.int32, ttnn.float32),
+        ("eq", ttnn.uint8, ttnn.uint16, ttnn.uint16),
+        ("add", ttnn.bfloat16, ttnn.float32, ttnn.bfloat16),
+    ],
+)
+def test_result_dtype_follows_the_operands(
+    single: ttnn.MeshDevice, op: str, first: ttnn.DataType, second: ttnn.DataType, expected: ttnn.DataType
+) -> None:
+    assert getattr(ttnn, op)(put(single, W, first), put(single, W, second)).dtype is expected
+
+
+def test_open_shards_are_spread_over_all_cores(mesh: ttnn.MeshDevice) -> None:
+    operand = put(mesh, torch.ones(1, 1, 32, 640), ttnn.bfloat16)
+    spec = ttnn.add(operand, 1.0, memory_config=ttnn.L1_WIDTH_SHARDED_MEMORY_CONFIG).memory_config().shard_spec
+
+    assert (list(spec.shape), str(spec.grid)) == ([32, 32], "{[0-0 - 7-1], [0-2 - 3-2]}")
 
 
 def test_where_chooses_element_by_element(single: ttnn.MeshDevice) -> None:

@@ -54,8 +54,13 @@ def test_async_scatter_sums_and_cuts(line: ttnn.MeshDevice) -> None:
 @pytest.mark.parametrize(
     ("arguments", "keywords", "error", "message"),
     [
-        ((3,), {"count": 2, "cluster_axis": 1}, TypeError, "dim None"),
-        ((), {"count": 2, "dim": 3, "cluster_axis": 1, "mesh_device": True}, TypeError, "mesh_device= needs topology="),
+        ((3,), {"count": 2, "cluster_axis": 1}, TypeError, "incompatible function arguments"),
+        (
+            (),
+            {"count": 2, "dim": 3, "cluster_axis": 1, "mesh_device": True},
+            TypeError,
+            "incompatible function arguments",
+        ),
         ((), {"count": 1, "dim": 3}, RuntimeError, "Expected 2 semaphores but got 1"),
         ((), {"count": 0, "dim": 3}, RuntimeError, "Expected 2 semaphores but got 0"),
         ((3, None, 3, 4, 5, 6), {"count": 2}, TypeError, "incompatible function arguments"),
@@ -85,7 +90,7 @@ def test_async_gather_refuses(
         ({"dim": 3, "multi_device_global_semaphore": [1, 2, 3]}, TypeError, r"semaphores \[1, 2, 3\]"),
         ({"dim": 3, "multi_device_global_semaphore": []}, RuntimeError, "Expected 3 semaphores but got 0"),
         ({"dim": None}, TypeError, "dim None"),
-        ({"dim": 3, "persistent_output_buffers": []}, NotImplementedError, "persistent output buffers"),
+        ({"dim": 3, "persistent_output_buffers": 5}, TypeError, "incompatible function arguments"),
     ],
 )
 def test_async_scatter_refuses(
@@ -95,11 +100,16 @@ def test_async_scatter_refuses(
         ttnn.experimental.reduce_scatter_minimal_async(put(line, torch.ones(1, 1, 32, 256)), **keywords)
 
 
-def test_persistent_gather_buffer_is_not_emulated(line: ttnn.MeshDevice) -> None:
-    part = put(line, torch.ones(1, 1, 32, 32))
+def test_persistent_buffers_receive_the_results(line: ttnn.MeshDevice) -> None:
+    source = put(line, torch.randn(32, 8 * 256), dims=(None, 1))
+    whole, scratch, part = (put(line, torch.zeros(32, width)) for width in (8 * 256, 256, 32))
+    ttnn.experimental.all_gather_async(source, whole, 1, semaphores(line, 2), cluster_axis=1)
+    ttnn.experimental.reduce_scatter_minimal_async(source, [scratch, part], 1, semaphores(line, 3), cluster_axis=1)
 
-    with pytest.raises(NotImplementedError, match="persistent output buffer"):
-        ttnn.experimental.all_gather_async(part, dim=3, persistent_output_buffer=part)
+    assert torch.equal(shards(whole)[5], torch.cat(shards(source), 1))
+    torch.testing.assert_close(torch.cat(shards(part), 1), torch.stack(shards(source)).sum(0))
+    with pytest.raises(RuntimeError, match="must have the shape"):
+        ttnn.experimental.all_gather_async(source, part, 1, semaphores(line, 2), cluster_axis=1)
 
 
 def test_fast_reduce_sums_leading_dims_and_pads_rows(single: ttnn.MeshDevice) -> None:
@@ -109,7 +119,7 @@ def test_fast_reduce_sums_leading_dims_and_pads_rows(single: ttnn.MeshDevice) ->
     assert total.shape == (1, 1, 32, 64)
     torch.testing.assert_close(total[:, :, :3], values.sum([0, 1], keepdim=True))
     assert not total[:, :, 3:].any()
-    with pytest.raises(RuntimeError, match=r"dims \[2\] must not name the last two dims"):
+    with pytest.raises(RuntimeError, match=r"reduces only outer dims, dims \[2\] do not fit"):
         ttnn.experimental.fast_reduce_nc(put(single, values), dims=[2])
 
 

@@ -202,10 +202,29 @@ def test_floats_are_truncated_to_integers() -> None:
     assert store(torch.tensor([1.9, -1.9]), int32).tolist() == [1, -1]
 
 
-@pytest.mark.parametrize(("dtype", "value"), [(uint8, 256.0), (uint16, -1.0), (int32, 3e9), (uint32, float("nan"))])
-def test_float_outside_an_integer_format_is_refused(dtype: DataType, value: float) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (uint8, 256.0),
+        (uint16, -1.0),
+        (uint16, 65536.0),
+        (int32, 2.0**31),
+        (int32, -float("inf")),
+        (uint32, 2.0**32),
+        (uint32, float("nan")),
+    ],
+)
+@pytest.mark.parametrize("source", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_float_outside_an_integer_format_is_refused(source: torch.dtype, dtype: DataType, value: float) -> None:
+    # The ends of a range round up in a coarse format, where a comparison would no longer see them.
     with pytest.raises(RuntimeError, match=rf"{dtype.name}: a value lies outside .* not defined"):
-        store(torch.tensor([value]), dtype)
+        store(torch.tensor([value]).to(source), dtype)
+
+
+def test_fp8_knows_one_nan() -> None:
+    patterns = torch.tensor([0x7F800001, -1, 0x7FC00000], dtype=torch.int32)
+
+    assert round_fp8(patterns.view(torch.float32)).view(torch.int32).unique().tolist() == [0x7FC00000]
 
 
 @pytest.mark.parametrize("dtype", [bfloat16, float32, bfloat8_b, bfloat4_b, bfloat2_b])

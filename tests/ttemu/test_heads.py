@@ -85,11 +85,11 @@ def test_heads_beyond_the_logical_ones_are_padding(single: ttnn.MeshDevice) -> N
     [
         (
             lambda e, m: e.nlp_create_qkv_heads(put(m, FUSED[..., :250]), num_heads=4, num_kv_heads=2),
-            r"width 250 must be divisible by 8 heads \(q \+ k \+ v\)",
+            "width 250 does not cut into 8 heads",
         ),
         (
             lambda e, m: e.nlp_create_qkv_heads(put(m, FUSED[0]), num_heads=4, num_kv_heads=2),
-            r"input must be \[B, 1, S, width\]",
+            "expected a tensor of 4 dims",
         ),
         (
             lambda e, m: e.nlp_create_qkv_heads(put(m, FUSED, layout=ttnn.ROW_MAJOR_LAYOUT), num_heads=4),
@@ -101,12 +101,12 @@ def test_heads_beyond_the_logical_ones_are_padding(single: ttnn.MeshDevice) -> N
         ),
         (
             lambda e, m: e.nlp_create_qkv_heads_decode(put(m, FUSED, ttnn.bfloat8_b), num_heads=4, num_kv_heads=2),
-            "Unsupported data format BFLOAT8_B",
+            "must be FLOAT32, BFLOAT16, got BFLOAT8_B",
         ),
-        (lambda e, m: e.nlp_concat_heads(put(m, FUSED[0])), "input must have rank 4"),
+        (lambda e, m: e.nlp_concat_heads(put(m, FUSED[0])), "expected a tensor of 4 dims"),
         (
             lambda e, m: e.nlp_concat_heads_decode(put(m, torch.ones(1, 5, 4, 32)), num_heads=4),
-            "Input tensor must be sharded",
+            "input tensor must be sharded",
         ),
         (
             lambda e, m: e.nlp_concat_heads_decode(height_sharded(put(m, torch.ones(1, 5, 4, 32))), num_heads=33),
@@ -119,9 +119,19 @@ def test_heads_refuse(single: ttnn.MeshDevice, call: object, message: str) -> No
         call(ttnn.experimental, single)
 
 
-def test_separate_kv_is_not_emulated(single: ttnn.MeshDevice) -> None:
-    with pytest.raises(NotImplementedError, match="separate kv tensor"):
-        ttnn.experimental.nlp_create_qkv_heads(put(single, FUSED), put(single, FUSED), num_heads=4)
+@pytest.mark.parametrize("tied", [False, True])
+def test_keys_and_values_come_from_a_tensor_of_their_own(single: ttnn.MeshDevice, *, tied: bool) -> None:
+    queries, others = torch.randn(1, 1, 40, 4 * 32), torch.randn(1, 1, 40, (1 if tied else 2) * 2 * 32)
+    q, k, v = ttnn.experimental.nlp_create_qkv_heads(
+        put(single, queries), put(single, others), num_heads=4, num_kv_heads=2, kv_tied=tied, transpose_k_heads=False
+    )
+    heads = others.view(1, 40, -1, 32).transpose(1, 2)
+
+    assert torch.equal(get(q), queries.view(1, 40, 4, 32).transpose(1, 2))
+    assert torch.equal(get(k), heads[:, :2])
+    assert torch.equal(get(v), heads[:, -2:])
+    with pytest.raises(RuntimeError, match="head dims must be the same for q and kv"):
+        ttnn.experimental.nlp_create_qkv_heads(put(single, queries), put(single, others), num_heads=2, num_kv_heads=2)
 
 
 @pytest.mark.parametrize("length", [40, 64])
@@ -156,7 +166,7 @@ def bf16(mesh: ttnn.MeshDevice, *shape: int) -> ttnn.Tensor:
     [
         (
             lambda r, m: r(put(m, torch.ones(1, 4, 32, 64)), *[bf16(m, 1, 1, 32, 64)] * 2, bf16(m, 1, 1, 32, 32)),
-            "all tensors must be BFLOAT16",
+            "all tensors must have dtype BFLOAT16",
         ),
         (
             lambda r, m: r(bf16(m, 1, 4, 64, 64), *[bf16(m, 1, 1, 32, 64)] * 2, bf16(m, 1, 1, 32, 32)),
@@ -173,7 +183,7 @@ def bf16(mesh: ttnn.MeshDevice, *shape: int) -> ttnn.Tensor:
                 *[height_sharded(bf16(m, 1, *shape)) for shape in ((2, 4, 64), (3, 1, 64), (3, 1, 64), (1, 32, 32))],
                 is_decode_mode=True,
             ),
-            "cos batch 3 must equal input batch 2",
+            "must have the same batch as input",
         ),
     ],
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -22,9 +25,16 @@ def test_embedding_returns_rank_3(single: ttnn.MeshDevice) -> None:
     assert (rows.dtype, rows.layout) == (ttnn.bfloat16, ttnn.TILE_LAYOUT)
 
 
-def test_padding_index_is_not_emulated(single: ttnn.MeshDevice) -> None:
-    with pytest.raises(NotImplementedError, match="padding_idx"):
-        ttnn.embedding(integers(single, [[0]], ttnn.uint32), put(single, TABLE, ttnn.bfloat16), padding_idx=0)
+def test_padding_index_changes_no_row(single: ttnn.MeshDevice) -> None:
+    table = put(single, TABLE, ttnn.bfloat16)
+
+    assert torch.equal(get(ttnn.embedding(integers(single, [[0]], ttnn.uint32), table, padding_idx=0)), TABLE[:1][None])
+
+
+def test_embedding_looks_the_first_rows_up_only(single: ttnn.MeshDevice) -> None:
+    rows = ttnn.embedding(integers(single, [[[5], [9]]], ttnn.uint32), put(single, TABLE, ttnn.bfloat16))
+
+    assert torch.equal(get(rows), TABLE[5:6][None])
 
 
 def test_embedding_of_a_sharded_table_stays_sharded(mesh: ttnn.MeshDevice) -> None:
@@ -72,6 +82,18 @@ def test_scatter_equals_torch(single: ttnn.MeshDevice) -> None:
     assert torch.equal(get(result), expected)
 
 
+@pytest.mark.parametrize(("reduce", "join"), [("add", operator.add), ("multiply", operator.mul)])
+def test_scatter_reduces(single: ttnn.MeshDevice, reduce: str, join: Callable[[float, float], float]) -> None:
+    index, source = torch.randint(0, 64, (4, 3)), torch.randn(4, 3)
+    given = put(single, X, ttnn.bfloat16), 1, put(single, index.int(), ttnn.uint16), put(single, source, ttnn.bfloat16)
+
+    expected = X.bfloat16().float()
+    for row in range(4):
+        for at, value in zip(index[row], source.bfloat16().float()[row], strict=True):
+            expected[row, at] = join(expected[row, at], value)
+    assert torch.equal(get(ttnn.scatter(*given, reduce=reduce)), expected.bfloat16())
+
+
 def test_scatter_of_sharded_indices_into_replicated_zeros(mesh: ttnn.MeshDevice) -> None:
     index = put(mesh, torch.tensor([[1], [2]], dtype=torch.int32), ttnn.uint16, dims=(0, None))
     result = ttnn.scatter(
@@ -85,16 +107,18 @@ def test_scatter_of_sharded_indices_into_replicated_zeros(mesh: ttnn.MeshDevice)
     ("call", "message"),
     [
         (
-            lambda m: ttnn.scatter(put(m, X), 1, put(m, X[:, :2]), put(m, X[:, :2], ttnn.bfloat16)),
+            lambda m: ttnn.scatter(put(m, X, ttnn.bfloat16), 1, put(m, X[:, :2]), put(m, X[:, :2], ttnn.bfloat16)),
             "index must be of an integer dtype",
         ),
         (
-            lambda m: ttnn.scatter(put(m, X[:1]), 1, put(m, X[:2].int(), ttnn.int32), put(m, X[:2], ttnn.bfloat16)),
+            lambda m: ttnn.scatter(
+                put(m, X[:1], ttnn.bfloat16), 1, put(m, X[:2].int(), ttnn.int32), put(m, X[:2], ttnn.bfloat16)
+            ),
             "must not be larger than",
         ),
         (
             lambda m: ttnn.scatter(put(m, X), 1, put(m, X.int(), ttnn.int32), put(m, X)),
-            "doesn't work for fp32 tiled tensors",
+            "doesn't work for fp32 in TILE layout",
         ),
         (
             lambda m: ttnn.gather(put(m, X), 1, put(m, X.int(), ttnn.int32)),

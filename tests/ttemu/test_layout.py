@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -35,7 +37,7 @@ def test_bfloat8_b_becomes_bfloat16_in_rows(single: ttnn.MeshDevice) -> None:
         (lambda mesh: put(mesh, VALUES, ttnn.bfloat4_b), "BFLOAT4_B tensor cannot be in ROW_MAJOR layout"),
         (
             lambda _: ttnn.from_torch(VALUES, dtype=ttnn.bfloat8_b),
-            "host BFLOAT8_B tensor cannot be in ROW_MAJOR layout",
+            "must be ROW_MAJOR for unpadding, got a host BFLOAT8_B tensor",
         ),
     ],
 )
@@ -75,6 +77,76 @@ def test_typecast_truncates_to_integers_and_back(single: ttnn.MeshDevice) -> Non
 
     assert get(whole).tolist() == [[1, -1]]
     assert get(ttnn.typecast(whole, ttnn.bfloat16)).tolist() == [[1.0, -1.0]]
+
+
+@pytest.mark.parametrize(
+    ("source", "dtype", "expected"),
+    [
+        (ttnn.float32, ttnn.uint16, [0, 3, 2, 65535, 44]),
+        (ttnn.bfloat16, ttnn.uint16, [0, 3, 2, 65535, 44]),
+        (ttnn.bfloat8_b, ttnn.uint16, [0, 0, 0, 65535, 0]),
+        (ttnn.float32, ttnn.uint32, [0, 2, 1, 70144, 44]),
+        (ttnn.float32, ttnn.uint8, [256 - 3, 2, 1, 0, 44]),
+        (ttnn.float32, ttnn.int8, [-3, 2, 1, 0, 44]),
+        (ttnn.int32, ttnn.uint16, [0, 2, 1, 65535, 44]),
+        (ttnn.int32, ttnn.uint32, [0, 2, 1, 70144, 44]),
+    ],
+)
+def test_typecast_to_integers_saturates_or_wraps_as_devices_do(
+    single: ttnn.MeshDevice, source: ttnn.DataType, dtype: ttnn.DataType, expected: list[int]
+) -> None:
+    given = put(single, torch.tensor([[-3.5, 2.5, 1.5, 70144.0, 44.25]]), source)
+
+    assert get(ttnn.typecast(given, dtype)).tolist() == [expected]
+
+
+def test_int8_goes_to_uint32_by_its_bits(single: ttnn.MeshDevice) -> None:
+    given = put(single, torch.tensor([[-1, 5]], dtype=torch.int8), ttnn.int8)
+
+    assert get(ttnn.typecast(given, ttnn.uint32)).tolist() == [[2**32 - 1, 5]]
+    assert get(ttnn.typecast(given, ttnn.uint16)).tolist() == [[0, 5]]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_typecast_of_no_number_to_unsigned_is_refused(single: ttnn.MeshDevice, value: float) -> None:
+    with pytest.raises(RuntimeError, match=r"UINT16: a value lies outside 0\.\.65535"):
+        ttnn.typecast(put(single, torch.tensor([[value]])), ttnn.uint16)
+
+
+def test_host_typecast_of_rows_to_block_floats_gives_tiles() -> None:
+    rows = ttnn.from_torch(torch.ones(32, 32))
+
+    assert ttnn.typecast(rows, ttnn.bfloat8_b).layout is ttnn.TILE_LAYOUT
+
+
+def test_aligned_host_block_floats_stay_tiles() -> None:
+    tiles = ttnn.from_torch(torch.ones(32, 64), dtype=ttnn.bfloat4_b)
+
+    assert ttnn.to_layout(tiles, ttnn.ROW_MAJOR_LAYOUT).layout is ttnn.TILE_LAYOUT
+
+
+def test_host_layout_change_keeps_the_dtype() -> None:
+    rows = ttnn.from_torch(VALUES)
+
+    assert ttnn.to_layout(rows, ttnn.TILE_LAYOUT, ttnn.bfloat8_b).dtype is ttnn.float32
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ttnn.from_torch(VALUES, dtype=ttnn.fp8_e4m3, layout=ttnn.TILE_LAYOUT), "Only ROW_MAJOR layout"),
+        (lambda: ttnn.from_torch(VALUES.double(), dtype=ttnn.fp8_e4m3), "source dtype torch.float64 is not supported"),
+        (lambda: ttnn.to_dtype(ttnn.from_torch(VALUES, layout=ttnn.TILE_LAYOUT), ttnn.fp8_e4m3), "Only ROW_MAJOR"),
+        (lambda: ttnn.to_layout(ttnn.from_torch(VALUES, dtype=ttnn.fp8_e4m3), ttnn.TILE_LAYOUT), "Only ROW_MAJOR"),
+        (
+            lambda: ttnn.typecast(ttnn.from_torch(VALUES, dtype=ttnn.bfloat16), ttnn.fp8_e4m3),
+            "only supported to/from FLOAT32",
+        ),
+    ],
+)
+def test_fp8_is_for_float32_in_rows(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        call()
 
 
 @pytest.mark.parametrize(
@@ -135,7 +207,10 @@ def test_shards_return_to_interleaved(single: ttnn.MeshDevice) -> None:
 
 
 def test_results_are_written_into_given_tensors(single: ttnn.MeshDevice) -> None:
-    moved, cast = put(single, VALUES * 0), put(single, VALUES * 0, ttnn.bfloat16)
+    moved, cast = (
+        ttnn.clone(put(single, VALUES * 0), memory_config=ttnn.L1_MEMORY_CONFIG),
+        put(single, VALUES * 0, ttnn.bfloat16),
+    )
     ttnn.to_memory_config(put(single, VALUES), ttnn.L1_MEMORY_CONFIG, None, moved)
     ttnn.typecast(put(single, VALUES), ttnn.bfloat16, output_tensor=cast)
 

@@ -51,6 +51,49 @@ def test_machine_opens_nothing_else(name: str, rows: int, cols: int) -> None:
     assert not machine.parse(name).fits(rows, cols)
 
 
+@pytest.mark.parametrize(
+    ("visible", "system"),
+    [
+        ("", (2, 4)),
+        ("7,6,5,4,3,2,1,0", (2, 4)),
+        ("1,2", (1, 2)),
+        ("5,1,0,4", (2, 2)),
+        ("0,3,5,5", (1, 3)),
+        ("3,3", (1, 1)),
+    ],
+)
+def test_visible_devices_are_all_that_the_machine_has(
+    monkeypatch: pytest.MonkeyPatch, visible: str, system: tuple[int, int]
+) -> None:
+    monkeypatch.setenv("TTEMU_MACHINE", "t3k")
+    monkeypatch.setenv("TT_VISIBLE_DEVICES", visible)
+
+    assert tuple(ttnn._ttnn.multi_device.SystemMeshDescriptor().shape()) == system
+    assert ttnn.get_device_ids() == list(range(system[0] * system[1]))
+
+
+@pytest.mark.parametrize("visible", ["8", "0,x", "0,,1"])
+def test_device_that_the_machine_lacks_cannot_be_visible(monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
+    monkeypatch.setenv("TTEMU_MACHINE", "t3k")
+    monkeypatch.setenv("TT_VISIBLE_DEVICES", visible)
+
+    with pytest.raises(RuntimeError, match=r"Invalid chip ID in TT_VISIBLE_DEVICES: .*; machine t3k has 8 chips"):
+        ttnn.open_mesh_device(ttnn.MeshShape(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "extent", "ids"),
+    [
+        ("t3k", (2, 2), [0, 1, 4, 5]),
+        ("t3k", (1, 8), [0, 1, 2, 3, 7, 6, 5, 4]),
+        ("t3k", (4, 2), [0, 4, 1, 5, 2, 6, 3, 7]),
+        ("galaxy", (1, 8), [0, 4, 8, 12, 16, 20, 24, 28]),
+    ],
+)
+def test_mesh_lies_on_neighbouring_chips(name: str, extent: tuple[int, int], ids: list[int]) -> None:
+    assert machine.parse(name).ids(*extent) == ids
+
+
 def test_system_mesh_is_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TTEMU_MACHINE", "t3k")
     descriptor = ttnn._ttnn.multi_device.SystemMeshDescriptor()

@@ -155,9 +155,41 @@ def test_open_shards_are_chosen(
     assert (spec.shape, spec.num_cores()) == (shard, cores)
 
 
-def test_open_block_shards_are_not_emulated(single: ttnn.MeshDevice) -> None:
-    with pytest.raises(NotImplementedError, match="BLOCK_SHARDED memory without a shard spec"):
-        ttnn.matmul(put(single, X), put(single, W), memory_config=ttnn.L1_BLOCK_SHARDED_MEMORY_CONFIG)
+@pytest.mark.parametrize(
+    ("rows", "cols", "core_grid", "shard", "cores"),
+    [
+        (64, 96, None, [64, 96], 1),
+        (640, 1920, None, [512, 512], 8),
+        (160, 288, ttnn.CoreGrid(y=7, x=8), [32, 64], 25),
+    ],
+)
+def test_open_block_shards_are_chosen(
+    single: ttnn.MeshDevice, rows: int, cols: int, core_grid: ttnn.CoreGrid | None, shard: list[int], cores: int
+) -> None:
+    a, b = put(single, torch.ones(rows, 32)), put(single, torch.ones(32, cols))
+    result = ttnn.matmul(a, b, memory_config=ttnn.L1_BLOCK_SHARDED_MEMORY_CONFIG, core_grid=core_grid)
+
+    spec = result.memory_config().shard_spec
+    assert (list(spec.shape), spec.num_cores()) == (shard, cores)
+
+
+def test_product_cut_along_one_direction_is_no_block(single: ttnn.MeshDevice) -> None:
+    a, b = put(single, torch.ones(32, 32)), put(single, torch.ones(32, 640))
+    with pytest.raises(RuntimeError, match="must not exceed the cores"):
+        ttnn.matmul(a, b, memory_config=ttnn.L1_BLOCK_SHARDED_MEMORY_CONFIG)
+    with pytest.raises(NotImplementedError, match="cut along one direction"):
+        ttnn.matmul(a, b, memory_config=ttnn.L1_BLOCK_SHARDED_MEMORY_CONFIG, core_grid=ttnn.CoreGrid(y=2, x=2))
+
+
+def test_left_operand_is_kept_for_batches_only_from_dram(single: ttnn.MeshDevice) -> None:
+    x, weights = torch.randn(1, 32, 32), torch.randn(2, 32, 32)
+    a, b = put(single, x), put(single, weights)
+
+    torch.testing.assert_close(get(ttnn.matmul(a, b)), x @ weights, **CLOSE)
+    with pytest.raises(RuntimeError, match="expects input tensors of shapes"):
+        ttnn.matmul(a, b, memory_config=ttnn.L1_MEMORY_CONFIG)
+    with pytest.raises(RuntimeError, match="expects input tensors of shapes"):
+        ttnn.matmul(a, b, core_grid=ttnn.CoreGrid(y=2, x=2))
 
 
 def test_weight_shared_by_rows_is_not_copied(mesh: ttnn.MeshDevice) -> None:
@@ -242,9 +274,21 @@ def test_fewer_non_zeros_than_said_hang_too(single: ttnn.MeshDevice) -> None:
         )
 
 
-def test_two_vectors_and_mismatched_vectors_are_refused(single: ttnn.MeshDevice) -> None:
-    with pytest.raises(RuntimeError, match="two vectors cannot be multiplied"):
-        ttnn.matmul(put(single, torch.ones(64)), put(single, torch.ones(64)))
+@pytest.mark.parametrize(
+    ("shape", "message"), [([16, 32], "height of the output tile"), ([32, 16], "width of the output tile")]
+)
+def test_output_tile_is_that_of_the_operands(single: ttnn.MeshDevice, shape: list[int], message: str) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        ttnn.matmul(put(single, X), put(single, W), output_tile=ttnn.Tile(shape))
+
+
+def test_two_vectors_give_a_number(single: ttnn.MeshDevice) -> None:
+    vector = put(single, torch.ones(64))
+
+    assert get(ttnn.matmul(vector, vector)).tolist() == 64
+
+
+def test_mismatched_vectors_are_refused(single: ttnn.MeshDevice) -> None:
     with pytest.raises(RuntimeError, match="width=32 height=64"):
         ttnn.matmul(put(single, torch.ones(32)), put(single, torch.ones(64, 96)))
 
@@ -286,7 +330,7 @@ def test_devices_may_want_different_pairs(mesh: ttnn.MeshDevice) -> None:
         ({"nnz": 3}, r"nnz is 3 but sparsity has \[8\] non-zeros on some device; the real kernel hangs here"),
         ({"nnz": 9}, "nnz 9 must not exceed the number of batches 8"),
         ({"program_config": program(4, 1, 1, out_block_w=3)}, "per_core_N 4 must be divisible by out_block_w 3"),
-        ({"program_config": program(1, 2, 1)}, "3 blocks of output do not fit on a 2x1 grid of cores"),
+        ({"program_config": program(1, 2, 1)}, "number of cores, 2x1, is less than 3 blocks"),
         (
             {"program_config": program(1, 2, 2)},
             r"num_cores_with_work \(3\) must be equal to in0_mcast_receiver_num_cores \(4\)",
@@ -304,7 +348,7 @@ def test_sparse_matmul_refuses(single: ttnn.MeshDevice, changes: dict[str, objec
     a = torch.ones(1, 4 if message is None else 1, 32, 64)
     settings = {"sparsity": ones, "nnz": 8, "program_config": ONE_CORE} | changes
 
-    with pytest.raises(RuntimeError, match=message or "batch of a 4 must be equal to batch of b 8"):
+    with pytest.raises(RuntimeError, match=message or "batch of a 4 must equal the batch of b 8"):
         ttnn.sparse_matmul(put(single, a), put(single, torch.ones(1, 8, 64, 96)), **settings)
 
 
@@ -313,7 +357,7 @@ def test_sparse_matmul_needs_a_program_config(single: ttnn.MeshDevice) -> None:
         ttnn.sparse_matmul(put(single, X), put(single, W), sparsity=put(single, torch.ones(1, 1, 1, 1)))
 
 
-@pytest.mark.parametrize(("size", "message"), [(7, "sparsity has 7 elements, expected batch 8")])
+@pytest.mark.parametrize(("size", "message"), [(7, "sparsity has 7 elements, which must equal the batch 8")])
 def test_sparsity_needs_one_entry_per_pair(single: ttnn.MeshDevice, size: int, message: str) -> None:
     sparsity = put(single, torch.ones(1, 1, 1, size), ttnn.bfloat16, layout=ttnn.ROW_MAJOR_LAYOUT)
 

@@ -38,7 +38,6 @@ def test_config_of_a_buffer_type_alone_is_a_type_error() -> None:
         (width_sharded(32, 32, 1), "number of shards 2 must not exceed number of cores 1"),
         (width_sharded(64, 32, 2), "shard height 64 must match physical height 32 for width sharded"),
         (width_sharded(20, 32, 2), r"shard shape \[20, 32\] must be a multiple of the 32x32 tile"),
-        (width_sharded(32, 32, 12, grid=(12, 1)), r"shard grid ends at core \(11, 0\), outside the 8x9 grid"),
     ],
 )
 def test_shards_that_do_not_fit_are_refused(single: ttnn.MeshDevice, config: ttnn.MemoryConfig, message: str) -> None:
@@ -46,11 +45,28 @@ def test_shards_that_do_not_fit_are_refused(single: ttnn.MeshDevice, config: ttn
         ttnn.to_memory_config(tensor(single, 32, 64), config)
 
 
+def test_only_cores_with_shards_must_exist(single: ttnn.MeshDevice) -> None:
+    config = width_sharded(32, 32, 12, grid=(12, 1))
+
+    assert ttnn.to_memory_config(tensor(single, 32, 64), config).memory_config() == config
+    with pytest.raises(RuntimeError, match="core 8-0 has no L1 bank on a 8x9 grid"):
+        ttnn.to_memory_config(tensor(single, 32, 288), config)
+
+
+def test_block_shards_fit_rows_and_columns_of_cores(single: ttnn.MeshDevice) -> None:
+    grid = ttnn.CoreRangeSet({ttnn.CoreRange(ttnn.CoreCoord(0, 0), ttnn.CoreCoord(3, 0))})
+    config = ttnn.MemoryConfig(
+        ttnn.TensorMemoryLayout.BLOCK_SHARDED, ttnn.BufferType.L1, ttnn.ShardSpec(grid, [32, 32])
+    )
+    with pytest.raises(RuntimeError, match="number of shards 2 x 2 must not exceed the cores, 1 x 4"):
+        ttnn.to_memory_config(tensor(single, 64, 64), config)
+
+
 def test_row_major_shards_need_no_tiles(single: ttnn.MeshDevice) -> None:
     moved = ttnn.to_memory_config(tensor(single, 2, 10, layout=ttnn.ROW_MAJOR_LAYOUT), width_sharded(2, 5, 2))
 
     assert moved.is_sharded()
-    assert moved.shard_spec() == width_sharded(2, 5, 2).shard_spec
+    assert moved.memory_config().shard_spec == width_sharded(2, 5, 2).shard_spec
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_mesh_that_does_not_fit_is_refused() -> None:
 
 
 def test_mesh_without_devices_is_refused() -> None:
-    with pytest.raises(RuntimeError, match=r"mesh \[0, 4\] has no devices"):
+    with pytest.raises(RuntimeError, match=r"mesh \[0, 4\] has zero devices"):
         ttnn.open_mesh_device(ttnn.MeshShape(0, 4))
 
 
@@ -112,7 +112,7 @@ def test_submeshes_tile_the_parent(mesh: ttnn.MeshDevice) -> None:
     ids = [child.get_device_ids() for child in mesh.create_submeshes(ttnn.MeshShape(1, 2))]
 
     assert ids == [[0, 1], [2, 3], [4, 5], [6, 7]]
-    with pytest.raises(RuntimeError, match="does not tile"):
+    with pytest.raises(RuntimeError, match="is not divisible by"):
         mesh.create_submeshes(ttnn.MeshShape(1, 3))
 
 

@@ -64,10 +64,11 @@ def test_layer_norm_equals_torch(single: ttnn.MeshDevice) -> None:
 def test_norm_over_shards_equals_the_whole_norm(shape: str, line: ttnn.MeshDevice, mesh: ttnn.MeshDevice) -> None:
     device = {"1x8": line, "2x4": mesh}[shape]
     part = put(device, X, dims=(None, 3))
-    stats = ttnn.all_gather(ttnn.rms_norm_pre_all_gather(part, dtype=ttnn.float32), dim=3, cluster_axis=1)
-    result = ttnn.rms_norm_post_all_gather(
-        part, stats, weight=put(device, G.view(1, 1, 1, 64), dims=(None, 3)), epsilon=1e-5
-    )
+    exact = ttnn.WormholeComputeKernelConfig(fp32_dest_acc_en=True)
+    own = ttnn.rms_norm_pre_all_gather(part, dtype=ttnn.float32, compute_kernel_config=exact)
+    stats = ttnn.all_gather(own, dim=3, cluster_axis=1)
+    weight = put(device, G.view(1, 1, 1, 64), dims=(None, 3))
+    result = ttnn.rms_norm_post_all_gather(part, stats, weight=weight, epsilon=1e-5, compute_kernel_config=exact)
 
     columns = shards(result)[: device.shape[1]]
     torch.testing.assert_close(torch.cat(columns, 3), rms(X) * G)
@@ -77,7 +78,19 @@ def test_norm_over_shards_equals_the_whole_norm(shape: str, line: ttnn.MeshDevic
     ("call", "message"),
     [
         (lambda mesh: ttnn.rms_norm(put(mesh, X, layout=ttnn.ROW_MAJOR_LAYOUT)), "must be in TILE layout"),
-        (lambda mesh: ttnn.softmax(put(mesh, X, layout=ttnn.ROW_MAJOR_LAYOUT)), "must be in TILE layout"),
+        (lambda mesh: ttnn.softmax(put(mesh, X, layout=ttnn.ROW_MAJOR_LAYOUT), 1), "inputs must be tilized"),
+        (lambda mesh: ttnn.softmax(put(mesh, X, ttnn.bfloat4_b)), "by dtype, got BFLOAT4_B"),
+        (lambda mesh: ttnn.rms_norm_pre_all_gather(put(mesh, X)), "requires fp32_dest_acc_en=True"),
+        (
+            lambda mesh: ttnn.rms_norm(
+                put(mesh, X), weight=put(mesh, G), bias=put(mesh, G.view(2, 32), layout=ttnn.ROW_MAJOR_LAYOUT)
+            ),
+            "gamma and beta must have the same layout",
+        ),
+        (
+            lambda mesh: ttnn.rms_norm(put(mesh, X), residual_input_tensor=put(mesh, X[..., :32])),
+            "residual .* must match",
+        ),
         (lambda mesh: ttnn.softmax(put(mesh, X), 4), "dim 4 is out of range"),
         (
             lambda mesh: ttnn.rms_norm(put(mesh, X), weight=put(mesh, G[:32])),
@@ -87,10 +100,12 @@ def test_norm_over_shards_equals_the_whole_norm(shape: str, line: ttnn.MeshDevic
             lambda mesh: ttnn.rms_norm(put(mesh, X), weight=put(mesh, G, layout=ttnn.ROW_MAJOR_LAYOUT)),
             "gamma's volume needs",
         ),
-        (lambda mesh: ttnn.rms_norm(put(mesh, X.int(), ttnn.int32)), "unsupported data format INT32"),
+        (lambda mesh: ttnn.rms_norm(put(mesh, X.int(), ttnn.int32)), "by dtype, got INT32"),
         (
-            lambda mesh: ttnn.rms_norm_post_all_gather(put(mesh, X), put(mesh, X[..., :40])),
-            "stats width 40 must be a multiple of 32",
+            lambda mesh: ttnn.rms_norm_post_all_gather(
+                put(mesh, X, ttnn.bfloat16), put(mesh, torch.zeros(1, 1, 64, 32), ttnn.bfloat16)
+            ),
+            "dims of stats .* must match",
         ),
     ],
 )

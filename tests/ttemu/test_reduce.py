@@ -44,6 +44,14 @@ def test_scalar_multiplies_the_result(single: ttnn.MeshDevice) -> None:
     torch.testing.assert_close(get(ttnn.sum(put(single, X), -1, scalar=0.5)), X.sum(-1) * 0.5)
 
 
+def test_spread_is_corrected_and_scaled_as_asked(single: ttnn.MeshDevice) -> None:
+    given = put(single, X)
+
+    assert torch.allclose(get(ttnn.std(given, dim=1, correction=False)), X.std(1, correction=0))
+    assert torch.allclose(get(ttnn.std(given, dim=1, scalar=-2.0)), X.std(1) * 2)
+    assert torch.allclose(get(ttnn.var(given, dim=1, scalar=-2.0)), X.var(1) * 4)
+
+
 def test_prod_and_cumsum(single: ttnn.MeshDevice) -> None:
     torch.testing.assert_close(get(ttnn.prod(put(single, X), 1)), X.prod(1))
     torch.testing.assert_close(get(ttnn.cumsum(put(single, X), 2)), X.cumsum(2))
@@ -52,7 +60,7 @@ def test_prod_and_cumsum(single: ttnn.MeshDevice) -> None:
 def test_reduction_refuses(single: ttnn.MeshDevice) -> None:
     with pytest.raises(RuntimeError, match=r"ttnn.sum: dim 4 is out of range for a tensor of rank 4"):
         ttnn.sum(put(single, X), 4)
-    with pytest.raises(RuntimeError, match="supported for reduction - got UINT16"):
+    with pytest.raises(RuntimeError, match="are supported, got UINT16"):
         ttnn.sum(put(single, torch.ones(2, 2, dtype=torch.int32), ttnn.uint16), 0)
 
 
@@ -88,9 +96,15 @@ def test_topk_of_a_wide_dim_equals_torch(single: ttnn.MeshDevice) -> None:
     assert get(ttnn.topk(put(single, values), 3)[0]).tolist() == [[9999, 9998, 9997]]
 
 
-def test_topk_into_given_indices_is_not_emulated(single: ttnn.MeshDevice) -> None:
-    with pytest.raises(NotImplementedError, match="indices_tensor"):
-        ttnn.topk(put(single, X), 4, indices_tensor=put(single, X))
+def test_topk_names_what_an_indices_tensor_holds(single: ttnn.MeshDevice) -> None:
+    names = torch.arange(64).flip(0).expand(X.shape)
+    values = put(single, X, ttnn.bfloat16)
+    _, found = ttnn.topk(values, 4, indices_tensor=put(single, names.int(), ttnn.uint16))
+
+    assert found.dtype is ttnn.uint16
+    assert torch.equal(get(found).long(), 63 - get(ttnn.topk(values, 4)[1]).long())
+    with pytest.raises(RuntimeError, match="only supported for the last dimension"):
+        ttnn.topk(values, 1, 0, indices_tensor=put(single, names.int(), ttnn.uint16))
 
 
 def test_topk_of_equals_takes_the_lowest_indices(single: ttnn.MeshDevice) -> None:
@@ -121,7 +135,7 @@ def test_topk_indices_are_as_wide_as_needed(
     [
         (lambda mesh: (put(mesh, X), 65), "K 65 cannot be larger than the dimension size 64"),
         (lambda mesh: (put(mesh, X, layout=ttnn.ROW_MAJOR_LAYOUT), 4), "must be in TILE layout"),
-        (lambda mesh: (put(mesh, X.int(), ttnn.int32), 4), "unsupported data format INT32"),
+        (lambda mesh: (put(mesh, X.int(), ttnn.int32), 4), "input dtype must be bfloat16, bfloat8_b or float32"),
     ],
 )
 def test_topk_refuses(single: ttnn.MeshDevice, make: object, message: str) -> None:

@@ -46,7 +46,7 @@ def test_weight_that_is_zero_shifts_the_groups() -> None:
         (WEIGHTS, (4, 4, 0), "expert_parallel_size 4 must equal the 2 devices of axis 0"),
         (WEIGHTS, (3, 2, 0), "non_zero_weight_size 3 must be divisible by expert_parallel_size 2"),
         (torch.ones(1, 33), (4, 2, 0), "number of experts 33 must be divisible"),
-        (torch.ones(2, 32), (4, 2, 0), r"routing weights must be \[1, experts\]"),
+        (torch.ones(2, 32), (4, 2, 0), r"expected input shape \[1, experts\]"),
         (WEIGHTS, (4, 2, 2), "cluster_axis 2 is invalid"),
     ],
 )
@@ -58,3 +58,36 @@ def test_routing_refuses(values: torch.Tensor, arguments: tuple[int, int, int], 
 def test_tiles_are_refused() -> None:
     with pytest.raises(RuntimeError, match="must be in ROW_MAJOR layout, got TILE"):
         ttnn.moe_routing_remap(put(open_mesh("2x4"), WEIGHTS), 4, 2, 0)
+
+
+def test_tokens_are_mapped_to_the_experts_of_a_device() -> None:
+    mesh = open_mesh("2x4")
+    scores, chosen = torch.rand(1, 2, 4, 16), torch.tensor([[3, 8], [9, 2], [3, 15], [0, 1]] * 2).view(1, 2, 4, 2)
+    mapping = torch.zeros(1, 1, 16, 8)
+    mapping[0, 0, torch.arange(16), torch.arange(16) // 2] = 1
+    integers = [
+        put(mesh, values, ttnn.uint16, layout=ttnn.ROW_MAJOR_LAYOUT) for values in (mapping.int(), chosen.int())
+    ]
+    tokens = put(mesh, scores, ttnn.bfloat16, layout=ttnn.ROW_MAJOR_LAYOUT)
+    mapped, reduced = ttnn.moe_expert_token_remap(tokens, *integers, reduction_size=4)
+
+    for device, (got, chunks) in enumerate(zip(shards(mapped), shards(reduced), strict=True)):
+        for place, expert in enumerate((2 * device, 2 * device + 1)):
+            is_chosen = (chosen == expert).any(-1)
+            assert torch.equal(got[..., place], scores.bfloat16()[..., expert] * is_chosen)
+            assert chunks[0, 0, :, place].tolist() == is_chosen.view(2, 4).any(1).int().tolist()
+
+
+def test_device_without_experts_gets_zeros() -> None:
+    mesh = open_mesh("2x4")
+    integers = [torch.zeros(1, 1, 8, 8).int(), torch.zeros(1, 2, 4, 2).int()]
+    operands = [put(mesh, values, ttnn.uint16, layout=ttnn.ROW_MAJOR_LAYOUT) for values in integers]
+    tokens = put(mesh, torch.ones(1, 2, 4, 8), ttnn.bfloat16, layout=ttnn.ROW_MAJOR_LAYOUT)
+
+    for result in ttnn.moe_expert_token_remap(tokens, *operands, reduction_size=4):
+        assert not any(got.any() for got in shards(result))
+
+
+def test_axis_below_zero_is_no_argument() -> None:
+    with pytest.raises(TypeError, match="incompatible function arguments, cluster_axis -1"):
+        ttnn.moe_routing_remap(rows(open_mesh("2x4"), WEIGHTS), 4, 2, -1)

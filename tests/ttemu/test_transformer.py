@@ -52,6 +52,39 @@ def test_prefill_mask_is_added_unscaled(single: ttnn.MeshDevice, heads: int) -> 
     torch.testing.assert_close(get(PREFILL(q, k, v, is_causal=False, attn_mask=bias)).float()[0], expected, **CLOSE)
 
 
+@pytest.mark.parametrize("keys", [40, 64])
+def test_window_without_causality_reaches_half_its_size_both_ways(single: ttnn.MeshDevice, keys: int) -> None:
+    key, value = rounded(2, keys, 32, seed=6), rounded(2, keys, 32, seed=7)
+    q, k, v = (put(single, values, ttnn.bfloat16) for values in (Q[:1], key[None], value[None]))
+    seen = [[at for at in range(keys) if abs(at - row - (keys - 40)) <= 4] for row in range(40)]
+
+    result = get(PREFILL(q, k, v, is_causal=False, sliding_window_size=9)).float()[0]
+    torch.testing.assert_close(result, attention(Q[0], key, value, seen), **CLOSE)
+
+
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_chunk_attends_to_the_pages_before_it(single: ttnn.MeshDevice, *, as_tensor: bool) -> None:
+    table = [[5, 2, 7, 0, 1, 3, 4, 6]]
+    caches = [rounded(8, 2, 32, 32, seed=8), rounded(8, 2, 32, 32, seed=9)]
+    k, v = (cache[table[0]].transpose(0, 1).flatten(1, 2) for cache in caches)
+    start = {"chunk_start_idx_tensor": integers(single, [32])} if as_tensor else {"chunk_start_idx": 32}
+    tensors = [put(single, values, ttnn.bfloat16) for values in (Q[:1], *caches)]
+
+    result = ttnn.transformer.chunked_scaled_dot_product_attention(*tensors, integers(single, table), **start)
+    torch.testing.assert_close(get(result).float()[0], attention(Q[0], k, v, causal(256, None)[32:72]), **CLOSE)
+    with pytest.raises(RuntimeError, match="exactly one chunk_start_idx"):
+        ttnn.transformer.chunked_scaled_dot_product_attention(*tensors, integers(single, table))
+    with pytest.raises(RuntimeError, match=r"256 keys, must be greater than or equal to 224 \+ 40"):
+        ttnn.transformer.chunked_scaled_dot_product_attention(*tensors, integers(single, table), 224)
+
+
+def test_heads_come_out_side_by_side_on_request(single: ttnn.MeshDevice) -> None:
+    q, k, v = (put(single, values, ttnn.bfloat16) for values in (Q, K, V))
+
+    apart = get(PREFILL(q, k, v))
+    assert torch.equal(get(PREFILL(q, k, v, output_concat_heads=True)), apart.transpose(1, 2).flatten(2).unsqueeze(1))
+
+
 def test_scale_replaces_the_default(single: ttnn.MeshDevice) -> None:
     q, k, v = (put(single, values, ttnn.bfloat16) for values in (Q[:1], K[:1], V[:1]))
 
@@ -171,10 +204,14 @@ def bf16(mesh: ttnn.MeshDevice, *shape: int, dtype: ttnn.DataType = ttnn.bfloat1
         (
             lambda m: PREFILL(*[bf16(m, 1, 4, 64, 32, dtype=ttnn.float32)] * 3),
             RuntimeError,
-            "BFLOAT16, BFLOAT8_B or BFLOAT4_B, got FLOAT32",
+            "BFLOAT16, BFLOAT8_B, BFLOAT4_B, got FLOAT32",
         ),
-        (lambda m: PREFILL(*[bf16(m, 4, 64, 32)] * 3), RuntimeError, "must have rank 4"),
-        (lambda m: PREFILL(bf16(m, 2, 4, 64, 32), *[bf16(m, 1, 4, 64, 32)] * 2), RuntimeError, "batch must match"),
+        (lambda m: PREFILL(*[bf16(m, 4, 64, 32)] * 3), RuntimeError, "expected a tensor of 4 dims"),
+        (
+            lambda m: PREFILL(bf16(m, 2, 4, 64, 32), *[bf16(m, 1, 4, 64, 32)] * 2),
+            RuntimeError,
+            "batch of Q, K and V must match",
+        ),
         (
             lambda m: PREFILL(*[bf16(m, 1, 4, 64, 32)] * 3, attn_mask=bf16(m, 1, 1, 64, 64)),
             RuntimeError,
@@ -188,17 +225,19 @@ def bf16(mesh: ttnn.MeshDevice, *shape: int, dtype: ttnn.DataType = ttnn.bfloat1
         (
             lambda m: PREFILL(*[bf16(m, 1, 4, 64, 32)] * 3, attention_sink=bf16(m, 1, 4, 1, 1, dtype=ttnn.float32)),
             RuntimeError,
-            "sink must be BFLOAT16",
+            r"\[1, 4, 1, 1\]\) must be BFLOAT16",
         ),
         (
-            lambda m: PREFILL(*[bf16(m, 1, 4, 64, 32)] * 3, is_causal=False, sliding_window_size=4),
-            NotImplementedError,
-            "sliding window without is_causal",
+            lambda m: PREFILL(
+                *[bf16(m, 1, 4, 64, 32)] * 3, is_causal=False, sliding_window_size=4, attn_mask=bf16(m, 1, 1, 64, 64)
+            ),
+            RuntimeError,
+            "attn_mask and sliding_window_size cannot be given together",
         ),
         (
             lambda m: DECODE(bf16(m, 1, 2, 4, 32), *[bf16(m, 2, 2, 64, 32)] * 2),
             IndexError,
-            "neither cur_pos nor cur_pos_tensor",
+            "cur_pos has 0 entries for 2 users",
         ),
         (
             lambda m: DECODE(bf16(m, 1, 2, 4, 32), *[bf16(m, 2, 2, 64, 32)] * 2, cur_pos=[1]),
@@ -208,12 +247,12 @@ def bf16(mesh: ttnn.MeshDevice, *shape: int, dtype: ttnn.DataType = ttnn.bfloat1
         (
             lambda m: DECODE(bf16(m, 1, 2, 4, 32), *[bf16(m, 2, 2, 64, 32)] * 2, cur_pos=[1, 64]),
             RuntimeError,
-            "cur_pos 64 lies beyond the 64 keys",
+            "lies outside the 64 keys",
         ),
         (
             lambda m: DECODE(bf16(m, 1, 2, 4, 32), *[bf16(m, 3, 2, 64, 32)] * 2, cur_pos=[1, 2]),
             RuntimeError,
-            "Q batch 2 must equal K batch 3",
+            "batch of cache .* must match that of Q",
         ),
         (
             lambda m: DECODE(bf16(m, 1, 2, 4, 32), *[bf16(m, 2, 2, 200, 32)] * 2, cur_pos=[1, 2]),
@@ -223,7 +262,7 @@ def bf16(mesh: ttnn.MeshDevice, *shape: int, dtype: ttnn.DataType = ttnn.bfloat1
         (
             lambda m: DECODE(bf16(m, 1, 2, 4, 32, dtype=ttnn.bfloat8_b), *[bf16(m, 2, 2, 64, 32)] * 2, cur_pos=[1, 2]),
             RuntimeError,
-            "GQA expects BFLOAT16",
+            "several K heads need dtype BFLOAT16",
         ),
         (
             lambda m: DECODE(
@@ -238,7 +277,7 @@ def bf16(mesh: ttnn.MeshDevice, *shape: int, dtype: ttnn.DataType = ttnn.bfloat1
         (
             lambda m: PAGED(bf16(m, 1, 2, 4, 32), *[bf16(m, 4, 2, 32, 32)] * 2, integers(m, [[0], [1]])),
             RuntimeError,
-            "Must have cur_pos tensor",
+            "cur_pos_tensor must be specified",
         ),
         (
             lambda m: PAGED(
@@ -248,7 +287,7 @@ def bf16(mesh: ttnn.MeshDevice, *shape: int, dtype: ttnn.DataType = ttnn.bfloat1
                 cur_pos_tensor=integers(m, [0, 0]),
             ),
             RuntimeError,
-            "page table must be INT32",
+            "must be INT32, got UINT32",
         ),
         (
             lambda m: PAGED(
@@ -258,14 +297,7 @@ def bf16(mesh: ttnn.MeshDevice, *shape: int, dtype: ttnn.DataType = ttnn.bfloat1
                 cur_pos_tensor=integers(m, [0, 0]),
             ),
             RuntimeError,
-            "page table has 1 rows for 2 users",
-        ),
-        (
-            lambda m: PAGED(
-                bf16(m, 1, 2, 4, 32), *[bf16(m, 4, 2, 32, 32)] * 2, integers(m, [[0], [1]]), is_causal=False
-            ),
-            NotImplementedError,
-            "only causal attention",
+            "one position per user",
         ),
     ],
 )

@@ -56,7 +56,7 @@ def test_result_is_rounded_once_to_the_dtype(single: ttnn.MeshDevice) -> None:
 
 @pytest.mark.parametrize("name", ["silu", "exp", "sigmoid", "gelu", "reciprocal"])
 def test_integers_are_refused_by_name(single: ttnn.MeshDevice, name: str) -> None:
-    with pytest.raises(RuntimeError, match=rf"ttnn.{name}: unsupported data format INT32, expected a floating one"):
+    with pytest.raises(RuntimeError, match=rf"ttnn.{name}: does not support integer input dtype INT32"):
         getattr(ttnn, name)(put(single, torch.ones(2, 2, dtype=torch.int32), ttnn.int32))
 
 
@@ -82,9 +82,46 @@ def test_clamp_needs_a_bound(single: ttnn.MeshDevice) -> None:
         ttnn.clamp(put(single, A))
 
 
-def test_clamp_by_tensors_is_not_emulated(single: ttnn.MeshDevice) -> None:
-    with pytest.raises(NotImplementedError, match="tensor bounds"):
-        ttnn.clamp(put(single, A), put(single, A))
+def test_clamp_takes_tensors(single: ttnn.MeshDevice) -> None:
+    low, high = -A.abs() / 2, A.abs() / 4
+
+    assert torch.equal(get(ttnn.clamp(put(single, A), put(single, low), put(single, high))), torch.clamp(A, low, high))
+    assert torch.equal(get(ttnn.clamp(put(single, A), max=put(single, high))), torch.clamp(A, max=high))
+    assert torch.equal(get(ttnn.clip(put(single, A), put(single, low))), torch.clamp(A, min=low))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda m: ttnn.clamp(put(m, A), 1, 2.5), RuntimeError, "1 and 2.5 are not of one kind"),
+        (lambda m: ttnn.clamp(put(m, A), put(m, A), 1.0), TypeError, "incompatible function arguments, min"),
+        (
+            lambda m: ttnn.clamp(put(m, A * 0, ttnn.uint16), 1, 2),
+            RuntimeError,
+            "does not support integer input dtype UINT16",
+        ),
+        (lambda m: ttnn.silu(ttnn.from_torch(A)), RuntimeError, "is on host; the real library crashes here"),
+        (
+            lambda m: ttnn.silu(put(m, A), output_tensor=put(m, A, ttnn.bfloat4_b)),
+            RuntimeError,
+            "Preallocated output dtype BFLOAT4_B is not compatible with FLOAT32",
+        ),
+        (
+            lambda m: ttnn.silu(put(m, A), output_tensor=put(m, A, layout=ttnn.ROW_MAJOR_LAYOUT)),
+            RuntimeError,
+            "output format ROW_MAJOR must match input's TILE",
+        ),
+    ],
+)
+def test_unary_op_refuses(single: ttnn.MeshDevice, call: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(single)
+
+
+def test_rounding_and_softplus_take_their_settings(single: ttnn.MeshDevice) -> None:
+    assert torch.equal(get(ttnn.round(put(single, A), decimals=1)), torch.round(A, decimals=1))
+    expected = torch.nn.functional.softplus(A, 2.0, 1.0)
+    assert torch.equal(get(ttnn.softplus(put(single, A), beta=2.0, threshold=1.0)), expected)
 
 
 def test_output_tensor_receives_the_result(single: ttnn.MeshDevice) -> None:

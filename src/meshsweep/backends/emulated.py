@@ -26,8 +26,11 @@ class EmulatedBackend(TtnnBackend):
         """Make ``import ttnn`` mean the emulator, even where the real one is installed."""
         if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
             sys.meta_path.insert(0, _Finder())
-        if slot is not None and slot.chips:
-            os.environ["TTEMU_MACHINE"] = slot.machine
+        if slot is not None:
+            # A slot's machine is whole: the variable means chips of the host, which these are not.
+            os.environ.pop("TT_VISIBLE_DEVICES", None)
+            if slot.chips:
+                os.environ["TTEMU_MACHINE"] = slot.machine
 
 
 class _Finder(MetaPathFinder, Loader):

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ttemu._ttnn import multi_device
+from ttemu._ttnn import global_semaphore, multi_device
 
-__all__ = ["multi_device"]
+__all__ = ["global_semaphore", "multi_device"]

@@ -10,10 +10,10 @@ from ttemu.axes import MESH_DIMS
 from ttemu.configs import MatmulMultiCoreReuseMultiCast1DProgramConfig, Tile, WormholeComputeKernelConfig
 from ttemu.cores import CoreGrid
 from ttemu.dtypes import DataType, Layout
-from ttemu.formats import load
 from ttemu.frame import check_same_device, need_layout, read, stored, write
 from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, MemoryConfig
-from ttemu.ops.matmul import MATRIX_DIMS, check_matrices, multiply_matrices
+from ttemu.ops.operands import check_matrices, check_tile
+from ttemu.ops.product import MATRIX_DIMS, multiply_matrices
 from ttemu.tensor import Tensor
 
 __all__ = ["sparse_matmul"]
@@ -40,14 +40,17 @@ def sparse_matmul(
     With b sparse: a [a0, a1, M, K], b [b0, b1, K, N] -> [a0, a1, b0, b1, M, N]. With a sparse too:
     a [1, E, M, K], b [1, E, K, N] -> [1, E, M, N]. ``sparsity`` has one entry per pair, row-major.
     """
-    del compute_kernel_config, core_grid, output_tile
+    del compute_kernel_config, core_grid
     op = "sparse_matmul"
+    check_tile(op, output_tile)
     a, b = read(op, input_tensor_a), stored(op, input_tensor_b)
     check_matrices(op, input_tensor_a, input_tensor_b)
-    _check_program(program_config, b.shape[-1], rows=a.shape[-2])
-    mask = _sparsity_mask(sparsity, input_tensor_a, input_tensor_b, nnz, paired=is_input_a_sparse)
     if not (is_input_a_sparse or is_input_b_sparse):
         raise RuntimeError("ttnn.sparse_matmul: at least one of the inputs must be sparse")
+    if a.shape[-1] != b.shape[-2]:
+        raise RuntimeError(f"ttnn.sparse_matmul: width {a.shape[-1]} of a must match the height {b.shape[-2]} of b")
+    _check_program(program_config, b.shape[-1], rows=a.shape[-2])
+    mask = _sparsity_mask(sparsity, input_tensor_a, input_tensor_b, nnz, paired=is_input_a_sparse)
     values = _paired_products(a, b, mask) if is_input_a_sparse else _crossed_products(a, b, mask)
     return write(
         op,
@@ -74,7 +77,7 @@ def _check_program(config: MatmulMultiCoreReuseMultiCast1DProgramConfig, width: 
     tiles_m, tiles_n = -(-rows // TILE_SIZE), -(-width // TILE_SIZE)
     cores = -(-tiles_m // config.per_core_M) * -(-tiles_n // config.per_core_N)
     if cores > cols * lines:
-        raise RuntimeError(f"ttnn.sparse_matmul: {cores} blocks of output do not fit on a {cols}x{lines} grid of cores")
+        raise RuntimeError(f"ttnn.sparse_matmul: the number of cores, {cols}x{lines}, is less than {cores} blocks")
     box = cores if cores <= cols else -(-cores // cols) * cols
     if box != cores:
         raise RuntimeError(
@@ -91,11 +94,11 @@ def _sparsity_mask(sparsity: Tensor, a: Tensor, b: Tensor, nnz: int | None, *, p
     need_layout(op, sparsity, Layout.ROW_MAJOR)
     batches = [math.prod(tensor.extents[:-2]) for tensor in (a, b)]
     if paired and batches[0] != batches[1] != 1:
-        raise RuntimeError(f"ttnn.sparse_matmul: batch of a {batches[0]} must be equal to batch of b {batches[1]}")
+        raise RuntimeError(f"ttnn.sparse_matmul: batch of a {batches[0]} must equal the batch of b {batches[1]}")
     pairs = batches[0] if paired else batches[0] * batches[1]
     if sparsity.logical_volume() != pairs:
         raise RuntimeError(
-            f"ttnn.sparse_matmul: sparsity has {sparsity.logical_volume()} elements, expected batch {pairs}"
+            f"ttnn.sparse_matmul: sparsity has {sparsity.logical_volume()} elements, which must equal the batch {pairs}"
         )
     mask = raw.reshape(*raw.shape[:MESH_DIMS], pairs) != 0
     if nnz is not None:
@@ -128,7 +131,7 @@ def _paired_products(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> to
     first, second = _matrices(a), _matrices(b)
     shared = second.shape[MESH_DIMS] == 1
     chosen = _wanted(mask)
-    product = multiply_matrices(first[:, :, chosen], load(second if shared else second[:, :, chosen]))
+    product = multiply_matrices(first[:, :, chosen], second if shared else second[:, :, chosen])
     kept = product * mask[:, :, chosen, None, None]
     out = kept.new_zeros(*kept.shape[:MESH_DIMS], mask.shape[-1], *kept.shape[-MATRIX_DIMS:])
     out[:, :, chosen] = kept
@@ -140,7 +143,7 @@ def _crossed_products(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> t
     first, second = _matrices(a).unsqueeze(3), _matrices(b)
     grid = mask.reshape(*mask.shape[:MESH_DIMS], first.shape[MESH_DIMS], second.shape[MESH_DIMS])
     chosen = _wanted(grid)
-    product = multiply_matrices(first, load(second[:, :, None, chosen]))
+    product = multiply_matrices(first, second[:, :, None, chosen])
     kept = product * grid[:, :, :, chosen, None, None]
     out = kept.new_zeros(*kept.shape[:3], second.shape[MESH_DIMS], *kept.shape[-MATRIX_DIMS:])
     out[:, :, :, chosen] = kept

@@ -1,0 +1,1 @@
+"""Run GPT-OSS code written for tt-metal, unchanged, on the emulator: ``python -m tests.ported CHECKOUT``."""
