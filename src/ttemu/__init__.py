@@ -12,15 +12,30 @@ from collections.abc import Mapping
 import torch
 
 from ttemu import _ttnn, cluster, core, device, experimental, graph, operations, transformer, types
-from ttemu.cache import (
+from ttemu.attention.cache import (
     fill_cache,
     update_cache,
 )
-from ttemu.ccl import (
+from ttemu.collectives.ccl import (
     all_gather,
     all_reduce,
     reduce_scatter,
     set_accumulation,
+)
+from ttemu.collectives.dispatch import (
+    all_to_all_combine,
+    all_to_all_dispatch,
+)
+from ttemu.collectives.partition import mesh_partition
+from ttemu.collectives.routing import (
+    moe_expert_token_remap,
+    moe_routing_remap,
+)
+from ttemu.collectives.semaphore import (
+    GlobalSemaphore,
+    create_global_semaphore,
+    get_global_semaphore_address,
+    reset_global_semaphore_value,
 )
 from ttemu.configs import (
     LayerNormDefaultProgramConfig,
@@ -60,10 +75,6 @@ from ttemu.cores import (
     num_cores_to_corerangeset,
 )
 from ttemu.device import Device
-from ttemu.dispatch import (
-    all_to_all_combine,
-    all_to_all_dispatch,
-)
 from ttemu.dtypes import (
     DataType,
     Layout,
@@ -314,17 +325,6 @@ from ttemu.ops.unary import (
     square,
     swish,
     tanh,
-)
-from ttemu.partition import mesh_partition
-from ttemu.routing import (
-    moe_expert_token_remap,
-    moe_routing_remap,
-)
-from ttemu.semaphore import (
-    GlobalSemaphore,
-    create_global_semaphore,
-    get_global_semaphore_address,
-    reset_global_semaphore_value,
 )
 from ttemu.settings import (
     CONFIG,

@@ -7,23 +7,23 @@ from collections.abc import Sequence
 import torch
 
 from ttemu import deepseek_prefill, moe_compute_utils, names
-from ttemu.asynchronous import all_gather_async, reduce_scatter_minimal_async
-from ttemu.axes import MESH_DIMS
-from ttemu.demands import need_dtype, need_memory, need_tensor
-from ttemu.dtypes import Layout
-from ttemu.frame import need_layout, read, write
-from ttemu.fused import minimal_matmul_strided_reduce_scatter_async, topk_router_gpt
-from ttemu.heads import (
+from ttemu.attention.heads import (
     HEAD_DTYPES,
     nlp_concat_heads,
     nlp_concat_heads_decode,
     nlp_create_qkv_heads,
     nlp_create_qkv_heads_decode,
 )
+from ttemu.attention.paged_cache import paged_fill_cache, paged_update_cache
+from ttemu.attention.rotary import rotary_embedding_llama
+from ttemu.axes import MESH_DIMS
+from ttemu.collectives.asynchronous import all_gather_async, reduce_scatter_minimal_async
+from ttemu.collectives.fused import minimal_matmul_strided_reduce_scatter_async, topk_router_gpt
+from ttemu.demands import need_dtype, need_memory, need_tensor
+from ttemu.dtypes import Layout
+from ttemu.frame import need_layout, read, write
 from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, MemoryConfig
 from ttemu.ops.matmul import minimal_matmul
-from ttemu.paged import paged_fill_cache, paged_update_cache
-from ttemu.rotary import rotary_embedding_llama
 from ttemu.tensor import Tensor
 
 __all__ = [

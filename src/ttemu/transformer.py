@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ttemu import names
+from ttemu.attention.decode import scaled_dot_product_attention_decode
+from ttemu.attention.paged_decode import paged_scaled_dot_product_attention_decode
+from ttemu.attention.prefill import chunked_scaled_dot_product_attention, scaled_dot_product_attention
 from ttemu.configs import SDPAProgramConfig
-from ttemu.decode import scaled_dot_product_attention_decode
-from ttemu.decode_paged import paged_scaled_dot_product_attention_decode
-from ttemu.prefill import chunked_scaled_dot_product_attention, scaled_dot_product_attention
 
 __all__ = [
     "SDPAProgramConfig",

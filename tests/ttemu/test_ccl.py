@@ -10,7 +10,7 @@ import torch
 import ttemu as ttnn
 from tests.ttemu.conftest import open_mesh
 from tests.ttemu.helpers import put, shards
-from ttemu import ccl
+from ttemu.collectives import ccl
 from ttemu.formats import quantise
 
 Grid = list[list[torch.Tensor]]

@@ -8,8 +8,8 @@ import torch
 import ttemu as ttnn
 from tests.ttemu.helpers import get, integers, put, shards
 from tests.ttemu.reference import attention, causal
-from ttemu import attention as chunks
-from ttemu.attention import Scores, attend_causal
+from ttemu.attention import formula as chunks
+from ttemu.attention.formula import Scores, attend_causal
 
 # q, k and v are bfloat16 on both sides; the result is rounded once to bfloat16, half a unit of 2**-8.
 CLOSE = {"rtol": 2**-8, "atol": 1e-5}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ttemu.semaphore import (
+from ttemu.collectives.semaphore import (
     GlobalSemaphore,
     create_global_semaphore,
     get_global_semaphore_address,

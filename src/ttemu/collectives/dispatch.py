@@ -11,13 +11,13 @@ from typing import NoReturn
 import torch
 
 from ttemu.axes import MESH_DIMS, split, spread
+from ttemu.collectives.movement import gather_axis
 from ttemu.configs import Topology
 from ttemu.demands import need_axis, need_dtype, need_memory, need_tensor
 from ttemu.dtypes import DataType, Layout
 from ttemu.frame import check_same_device, need_layout, read, stored, write
 from ttemu.memory import MemoryConfig
 from ttemu.mesh import MeshDevice
-from ttemu.movement import gather_axis
 from ttemu.tensor import Tensor
 
 __all__ = ["all_to_all_combine", "all_to_all_dispatch"]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ttemu.ccl import goes_by_tiles, run_all_gather, run_reduce_scatter
+from ttemu.collectives.ccl import goes_by_tiles, run_all_gather, run_reduce_scatter
+from ttemu.collectives.semaphore import GlobalSemaphore
 from ttemu.configs import Topology
 from ttemu.memory import MemoryConfig
 from ttemu.mesh import MeshDevice
-from ttemu.semaphore import GlobalSemaphore
 from ttemu.tensor import Tensor
 
 __all__ = ["all_gather_async", "reduce_scatter_minimal_async"]

@@ -10,6 +10,7 @@ import math
 from typing import NoReturn
 
 from ttemu.axes import MESH_DIMS
+from ttemu.collectives.movement import gather_axis, scatter_axis, set_accumulation, sum_axis
 from ttemu.configs import Topology
 from ttemu.demands import need_axis, need_memory
 from ttemu.dtypes import DataType, Layout
@@ -17,7 +18,6 @@ from ttemu.fabric import FabricConfig
 from ttemu.frame import dim_in, overwrite, read, stored, view, write
 from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, BufferType, MemoryConfig
 from ttemu.mesh import MeshDevice
-from ttemu.movement import gather_axis, scatter_axis, set_accumulation, sum_axis
 from ttemu.tensor import Tensor
 
 __all__ = [

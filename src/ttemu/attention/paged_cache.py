@@ -8,8 +8,8 @@ from typing import NoReturn
 
 import torch
 
+from ttemu.attention.cache import need_index, put, writable
 from ttemu.axes import MESH_DIMS, mesh_of
-from ttemu.cache import need_index, put, writable
 from ttemu.demands import need_dtype, need_rank, need_tensor
 from ttemu.dtypes import DataType, Layout
 from ttemu.formats import store

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ttemu.attention import Scores, attend_causal, attend_masked
+from ttemu.attention.formula import Scores, attend_causal, attend_masked
+from ttemu.attention.inputs import FULL_RANK, KINDS, check_window, head_groups, prefill_bias, prefill_sink, refuse
 from ttemu.axes import MESH_DIMS, cut
 from ttemu.configs import SDPAProgramConfig
 from ttemu.demands import need_dtype, need_memory, need_rank, need_tensor
@@ -12,7 +13,6 @@ from ttemu.dtypes import DataType, Layout
 from ttemu.frame import check_same_device, need_layout, read, stored, write
 from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, MemoryConfig
 from ttemu.ops.index import rows_of
-from ttemu.sdpa import FULL_RANK, KINDS, check_window, head_groups, prefill_bias, prefill_sink, refuse
 from ttemu.tensor import Tensor
 
 __all__ = ["chunked_scaled_dot_product_attention", "scaled_dot_product_attention", "unpage"]

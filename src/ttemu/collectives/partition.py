@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from ttemu.axes import MESH_DIMS
-from ttemu.ccl import check_divides, ends_in_tile, mesh_of, refuse
+from ttemu.collectives.ccl import check_divides, ends_in_tile, mesh_of, refuse
+from ttemu.collectives.movement import own_part
 from ttemu.demands import need_axis
 from ttemu.dtypes import Layout
 from ttemu.frame import dim_in, stored, view
 from ttemu.memory import MemoryConfig
-from ttemu.movement import own_part
 from ttemu.tensor import Tensor
 
 __all__ = ["mesh_partition"]

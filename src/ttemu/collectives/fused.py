@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import torch
 
-from ttemu.ccl import run_reduce_scatter
+from ttemu.collectives.ccl import run_reduce_scatter
+from ttemu.collectives.semaphore import GlobalSemaphore
 from ttemu.configs import MinimalMatmulConfig, Topology
 from ttemu.cores import CoreCoord
 from ttemu.dtypes import DataType, Layout
 from ttemu.frame import check_same_device, read, stored, write
 from ttemu.memory import L1_MEMORY_CONFIG, TILE_SIZE, MemoryConfig
 from ttemu.ops.matmul import minimal_matmul
-from ttemu.semaphore import GlobalSemaphore
 from ttemu.tensor import Tensor
 
 __all__ = ["minimal_matmul_strided_reduce_scatter_async", "topk_router_gpt"]

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import torch
 
+from ttemu.attention.decode import (
+    Call,
+    attend,
+    check_devices,
+    check_grid,
+    check_heads,
+    check_inputs,
+    held_positions,
+    read_mask,
+)
+from ttemu.attention.inputs import FULL_RANK, check_window, refuse
+from ttemu.attention.prefill import unpage
 from ttemu.configs import SDPAProgramConfig
-from ttemu.decode import Call, attend, check_devices, check_grid, check_heads, check_inputs, held_positions, read_mask
 from ttemu.demands import need_dtype, need_rank, need_tensor
 from ttemu.dtypes import DataType
 from ttemu.frame import read
 from ttemu.memory import MemoryConfig
-from ttemu.prefill import unpage
-from ttemu.sdpa import FULL_RANK, check_window, refuse
 from ttemu.tensor import Tensor
 
 __all__ = ["paged_scaled_dot_product_attention_decode"]
