@@ -63,8 +63,9 @@ def run(root: Path, *, pairs: int, dtype: str = "bfloat16") -> list[Comparison |
 
 
 def _has_dots() -> bool:
-    processor = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    return "avx512_bf16" in processor or "amx_bf16" in processor
+    from ttemu.ops.product import has_dot_products
+
+    return has_dot_products()
 
 
 def main() -> None:

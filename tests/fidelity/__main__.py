@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from tests.fidelity import case as cases
 from tests.fidelity import releases, report
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(line)
     if options.record and calls:
         _record(options, calls, tables)
-        return 1 if calls.result.differences else 0
+        return 1 if calls.result.differences or any(_differing(found) for found in tables.values()) else 0
     return 1 if failures else 0
 
 
@@ -57,7 +58,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--part", action="append", choices=["calls", *PARTS], help="only this part; may be repeated")
     parser.add_argument("--record", action="store_true", help="keep what the real library gave, and write the report")
     options = parser.parse_args(arguments)
-    options.part = options.part or (["calls"] if options.op else ["calls", *PARTS])
+    given, options.part = options.part, options.part or (["calls"] if options.op else ["calls", *PARTS])
+    ops = sorted({case.op for case in corpus()})
+    for op in sorted(set(options.op or ()) - set(ops)):
+        like = get_close_matches(op, ops) or ["a name in tests/fidelity/recorded"]
+        parser.error(f"unknown op {op!r}; did you mean {' or '.join(like)}?")
+    if options.record and (options.short or given or (options.seed, options.scale) != (SEED, 1.0)):
+        parser.error("--record keeps everything, or all of an --op: not with --short, --part, --seed or --scale")
     return options
 
 
@@ -103,7 +110,7 @@ def _calls(options: argparse.Namespace) -> _Calls:
         sides = [pool.submit(play, library, listed) for library in ("ttnn", "ttemu")]
         real, ours = (side.result() for side in sides)
     texts = ({case: outcome.text for case, outcome in side.items()} for side in (real, ours))
-    whole = options.op is None and not options.short and options.seed == SEED
+    whole = options.op is None and not options.short and (options.seed, options.scale) == (SEED, 1.0)
     return _Calls(compare(*texts, exemptions()), real, ours, whole)
 
 

@@ -14,12 +14,12 @@ _MESH = "2x4"
 
 
 @pytest.fixture(scope="session")
-def libraries() -> Libraries:
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> Libraries:
     """Return the real library, on a described T3K, and the emulator."""
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the libraries that ttnn brings
         patch.setenv("TTEMU_MACHINE", MACHINES[_MESH][0])
-        describe_cluster(_MESH)
+        describe_cluster(_MESH, tmp_path_factory.mktemp("cluster"))
         return load()
 
 

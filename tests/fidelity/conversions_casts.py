@@ -42,7 +42,7 @@ def _numbers(dtype: str, to: str, kind: str, count: int, generator: torch.Genera
 
 
 def _held(library: ModuleType, numbers: torch.Tensor, dtype: str, layout: str) -> Any:
-    place = "TILE" if dtype in BLOCK_FLOATS else layout
+    place = "TILE" if dtype in BLOCK_FLOATS else "ROW_MAJOR" if dtype == "fp8_e4m3" else layout
     return library.from_torch(numbers, dtype=getattr(library, dtype), layout=getattr(library.Layout, place))
 
 

@@ -244,7 +244,8 @@ def _missed(found: Numbers, dtype: str, wanted: Numbers, call: Call) -> str | No
     rounded = wanted.to(torch.bfloat16).double() if dtype == "bfloat16" and wanted.is_floating_point() else exact
     equal = (got == rounded) | (got.isnan() & exact.isnan())
     if call.tolerance or call.relative or call.absolute:
-        equal |= (got - exact).abs() <= _bound(exact, dtype, call)
+        # The bound of an infinite number is infinite, and would allow anything.
+        equal |= exact.isfinite() & ((got - exact).abs() <= _bound(exact, dtype, call))
     if bool(equal.all()):
         return None
     place = int((~equal).flatten().nonzero()[0])

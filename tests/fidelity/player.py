@@ -10,7 +10,6 @@ import importlib
 import json
 import os
 import sys
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -31,7 +30,7 @@ def main() -> None:
     library, mesh, calls, outcomes, first = sys.argv[1:]
     os.environ["TTEMU_MACHINE"] = MACHINES[mesh][0]
     if library == REAL:
-        describe_cluster(mesh)
+        describe_cluster(mesh, Path(outcomes).parent)
     ttnn = importlib.import_module(library)
     known = names(ttnn, open_mesh(ttnn, mesh))
     with Path(outcomes).open("a", encoding="utf-8") as out:
@@ -42,14 +41,12 @@ def main() -> None:
     os._exit(0)  # a mesh with live tensors aborts on its way out
 
 
-def describe_cluster(mesh: str) -> None:
-    """Set the environment so that the real library finds the machine of a mesh described."""
+def describe_cluster(mesh: str, scratch: Path) -> None:
+    """Set the environment so that the real library finds the machine of a mesh described, in the folder ``scratch``."""
     from meshsweep import cluster, toolchain
     from meshsweep.shape import MeshShape
 
     toolchain.install()
-    scratch = Path(tempfile.gettempdir()) / f"fidelity-{os.getpid()}"
-    scratch.mkdir(exist_ok=True)
     rows, cols = MACHINES[mesh][1]
     description = scratch / "cluster.yaml"
     description.write_text(cluster.describe(MeshShape(rows=rows, cols=cols)), encoding="utf-8")

@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--op", action="append", metavar="NAME", help="only this op; may be given several times")
     options = parser.parse_args(arguments)
     then, release = recorded(ops=options.op), version("ttnn")
+    if not then:
+        parser.error(f"nothing is recorded of {', '.join(options.op or ())}")
     now = play("ttnn", then)
     text = render(release, then, now, recorded_names(), installed_names())
     if options.op is None:

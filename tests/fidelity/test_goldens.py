@@ -113,6 +113,8 @@ def test_each_device_is_looked_at(pair: Any, monkeypatch: pytest.MonkeyPatch) ->
         ([1.0, float("nan")], "float32", [1.0, float("nan")], Call(), True),
         ([0.0], "float32", [-0.0], Call(), True),
         ([float("inf")], "float32", [-float("inf")], Call(tolerance=1.0), False),
+        ([1.0], "float32", [float("inf")], Call(relative=1e-6), False),
+        ([-float("inf")], "bfloat16", [float("inf")], Call(relative=1e-6), False),
         ([1.0, 1000.0], "float32", [1.0009, 1000.0], Call(tolerance=1e-6), True),
         ([1.0, 1000.0], "float32", [1.002, 1000.0], Call(tolerance=1e-6), False),
         ([1.0, 1000.0], "float32", [1.0009, 1000.0], Call(relative=1e-6), False),

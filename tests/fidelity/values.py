@@ -26,7 +26,7 @@ def main() -> None:
     """Compare, and write the rows."""
     part, path, share, seed = sys.argv[1:]
     os.environ["TTEMU_MACHINE"] = MACHINES["2x4"][0]
-    describe_cluster("2x4")
+    describe_cluster("2x4", Path(path).parent)
     size = round(PARTS[part] * float(share))
     found = _run(part, size, int(seed))
     Path(path).write_text(json.dumps([asdict(row) for row in found]), encoding="utf-8")

@@ -37,16 +37,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         checkout = Checkout(root=options.checkout.resolve(), work=work)
         modules = checkout.import_all()
         sys.stdout.write(f"{imports_table(modules)}\n")
-        lines = checkout.run_components() if options.components else []
+        components = checkout.run_components() if options.components else []
         if options.components:
-            sys.stdout.write(f"\n{outcomes_table(lines)}\n")
+            sys.stdout.write(f"\n{outcomes_table(components)}\n")
+        lines = []
         if options.tests:
             model = write_checkpoint(work, experts=options.experts, vocabulary=options.vocabulary)
             lines = checkout.run_tests(model, options.tests, options.select, options.timeout)
             sys.stdout.write(
                 f"\n{outcomes_table(lines) if lines else (work / 'pytest.log').read_text(encoding='utf-8')}\n"
             )
-    failed = [module for module in modules if module.reason] + [line for line in lines if line.outcome == "failed"]
+    failed = [module for module in modules if module.reason] + [
+        line for line in [*components, *lines] if line.outcome == "failed"
+    ]
     return 1 if failed or (options.tests and not lines) else 0
 
 

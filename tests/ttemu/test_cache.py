@@ -57,6 +57,18 @@ def test_update_through_a_page_table(single: ttnn.MeshDevice) -> None:
     assert torch.equal(get(cache).float(), expected)
 
 
+@pytest.mark.parametrize("block", [-1, 6])
+def test_update_refuses_a_block_that_the_cache_lacks(single: ttnn.MeshDevice, block: int) -> None:
+    cache = put(single, torch.zeros(6, 2, 32, 32), ttnn.bfloat16)
+    table, last = integers(single, [[5, 0], [1, 2], [3, block]]), integers(single, [0, 0, 40])
+
+    with pytest.raises(RuntimeError, match=rf"page table names block {block}, .* has 6 blocks"):
+        UPDATE(cache, new(single), update_idxs_tensor=last, page_table=table)
+
+    UPDATE(cache, new(single), update_idxs_tensor=integers(single, [0, 0, 8]), page_table=table)
+    assert torch.equal(get(cache).float()[3, :, 8], NEW[0, 2])
+
+
 def test_replicated_cache_splits_when_devices_write_different_rows(mesh: ttnn.MeshDevice) -> None:
     cache = put(mesh, torch.zeros(3, 2, 64, 32), ttnn.bfloat16)
     rows = torch.cat([NEW + column for column in range(4)], 3)

@@ -186,7 +186,15 @@ def _page_places(op: str, table: torch.Tensor, index: torch.Tensor, cache: Tenso
     mesh = mesh_of(table, index)
     slot = (index.clamp(min=0) // size).expand(*mesh, -1)
     block = table.expand(*mesh, *table.shape[MESH_DIMS:]).long().gather(-1, slot.unsqueeze(-1)).squeeze(-1)
+    _check_written_blocks(op, block[(index >= 0).expand(*mesh, -1)], cache)
     return block, index % size
+
+
+def _check_written_blocks(op: str, blocks: torch.Tensor, cache: Tensor) -> None:
+    """Refuse blocks that the cache does not have, which the real library does not look at and writes somewhere."""
+    odd = blocks[(blocks < 0) | (blocks >= cache.extents[0])]
+    if odd.numel():
+        _refuse(op, f"page table names block {int(odd[0])}, the cache {cache.shape} has {cache.extents[0]} blocks")
 
 
 def paged_fill_cache(
@@ -270,4 +278,5 @@ def _fill(op: str, cache: Tensor, values: torch.Tensor, table: torch.Tensor, mod
     place = position if modulo is None else position % modulo
     block, offset = table[..., place // size].long(), (place % size).view(1, 1, -1)
     rows = values[..., first:, :].transpose(2, 3)
+    _check_written_blocks(op, block[block >= 0], cache)  # a negative one is skipped
     put(writable(op, cache, mesh_of(rows, table)), (block, offset), rows, block >= 0)

@@ -15,7 +15,7 @@ import torch
 
 from ttemu.formats import load
 
-__all__ = ["MATRIX_DIMS", "multiply_matrices", "set_products"]
+__all__ = ["MATRIX_DIMS", "has_dot_products", "multiply_matrices", "set_products"]
 
 MATRIX_DIMS = 2
 _SCRATCH = 1 << 20  # elements of a block: 4 MiB as float32
@@ -32,12 +32,13 @@ def set_products(mode: str) -> None:
     """
     if mode not in _MODES:
         raise ValueError(f"products {mode!r}: expected one of {', '.join(map(repr, _MODES))}")
-    _mode[0] = _best() if mode == "auto" else mode
+    _mode[0] = mode if mode != "auto" else "bfloat16" if has_dot_products() else "float32"
 
 
-def _best() -> str:
+def has_dot_products() -> bool:
+    """Say whether the processor has dot products of bfloat16."""
     has = torch.cpu.get_capabilities()
-    return "bfloat16" if any(has.get(name) for name in _DOT_PRODUCTS) else "float32"
+    return any(has.get(name) for name in _DOT_PRODUCTS)
 
 
 def multiply_matrices(first: torch.Tensor, second: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
