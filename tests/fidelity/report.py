@@ -68,7 +68,7 @@ def write(version: str, calls: Comparison, allowed: Iterable[Exempt], parts: Map
 def summary(calls: Comparison) -> str:
     """Return the counts of the calls in one line."""
     return (
-        f"{sum(calls.cases.values()):,} calls of {len(calls.cases)} ops: {sum(calls.agreed.values()):,} agreed, "
+        f"{sum(calls.cases.values()):,} calls of {len(calls.cases)} kinds: {sum(calls.agreed.values()):,} agreed, "
         f"{sum(calls.exempt.values()):,} allowed exceptions, {len(calls.differences)} differ"
     )
 

@@ -181,4 +181,4 @@ def test_report_has_a_row_for_each_op_and_a_line_for_each_exception(
     text = (tmp_path / "fidelity.md").read_text(encoding="utf-8")
     assert "| add | 3 | 2 | 1 |\n| sum | 2 | 2 |  |\n" in text
     assert "- a bug of its own (1)\n" in text
-    assert "5 calls of 2 ops: 4 agreed, 1 allowed exceptions, 0 differ" in text
+    assert "5 calls of 2 kinds: 4 agreed, 1 allowed exceptions, 0 differ" in text
