@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import NoReturn
 
 from ttemu.axes import MESH_DIMS
 from ttemu.dtypes import DataType
 from ttemu.tensor import Tensor
 
-__all__ = ["need_axis", "need_dtype", "need_memory", "need_rank", "need_tensor"]
+__all__ = ["need_axis", "need_dtype", "need_memory", "need_rank", "need_tensor", "refuse"]
+
+
+def refuse(op: str, fact: str) -> NoReturn:
+    """Raise what ttnn raises for a call that its checks refuse."""
+    raise RuntimeError(f"ttnn.{op}: {fact}")
 
 
 def need_tensor(op: str, *values: object) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-__all__ = ["MeshCoordinate", "MeshCoordinateRange", "MeshShape", "Shape"]
+__all__ = ["FULL_RANK", "MeshCoordinate", "MeshCoordinateRange", "MeshShape", "Shape"]
 
-_LEAST_RANK = 4
+FULL_RANK = 4
+"""Rank that ttnn counts shapes up to, and that many ops ask for."""
 
 
 def _extents(name: str, args: tuple[object, ...]) -> tuple[int, ...]:
@@ -23,7 +24,7 @@ def _extents(name: str, args: tuple[object, ...]) -> tuple[int, ...]:
 
 def _at(dims: tuple[int, ...], index: int) -> int:
     """Return an extent; up to a rank of four there are ones before the first."""
-    lowest = -max(len(dims), _LEAST_RANK)
+    lowest = -max(len(dims), FULL_RANK)
     if not lowest <= index < len(dims):
         raise RuntimeError(f"ShapeBase[] index out of range. {index} not in [{lowest}, {len(dims)})")
     return dims[index] if index >= -len(dims) else 1

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
 import torch
 
 from ttemu.axes import MESH_DIMS, mesh_of
 from ttemu.cores import divup
-from ttemu.demands import need_dtype, need_memory
+from ttemu.demands import need_dtype, need_memory, refuse
 from ttemu.dtypes import DataType, Layout
 from ttemu.formats import load, store
 from ttemu.frame import alias, check_same_device, need_layout, stored
@@ -51,10 +50,6 @@ def need_index(op: str, name: str, value: int) -> None:
         raise TypeError(f"ttnn.{op}: incompatible function arguments, {name} {value!r}")
 
 
-def _refuse(op: str, fact: str) -> NoReturn:
-    raise RuntimeError(f"ttnn.{op}: {fact}")
-
-
 def _check(op: str, cache: Tensor, values: Tensor) -> None:
     """Refuse what neither a fill nor an update takes."""
     check_same_device(op, cache, values)
@@ -63,11 +58,11 @@ def _check(op: str, cache: Tensor, values: Tensor) -> None:
     for tensor in (values, cache):
         need_dtype(op, tensor, _KINDS)
     if cache.extents[-1] != values.extents[-1]:
-        _refuse(op, f"width of input {values.shape} must equal that of cache {cache.shape}")
+        refuse(op, f"width of input {values.shape} must equal that of cache {cache.shape}")
     if values.extents[0] != 1:
-        _refuse(op, f"input tensor batch size must be 1, got {values.extents[0]}")
+        refuse(op, f"input tensor batch size must be 1, got {values.extents[0]}")
     if values.extents[1] != cache.extents[1]:
-        _refuse(op, f"heads of input {values.shape} must equal those of cache {cache.shape}")
+        refuse(op, f"heads of input {values.shape} must equal those of cache {cache.shape}")
 
 
 def fill_cache(cache_tensor: Tensor, input_tensor: Tensor, batch_idx: int, *, update_idx: int = 0) -> Tensor:
@@ -79,14 +74,14 @@ def fill_cache(cache_tensor: Tensor, input_tensor: Tensor, batch_idx: int, *, up
     data = stored(op, input_tensor)
     _check(op, cache_tensor, input_tensor)
     if cache_tensor.dtype is not input_tensor.dtype:
-        _refuse(op, f"input dtype {input_tensor.dtype.name} must equal cache dtype {cache_tensor.dtype.name}")
+        refuse(op, f"input dtype {input_tensor.dtype.name} must equal cache dtype {cache_tensor.dtype.name}")
     if batch_idx >= cache_tensor.extents[0]:
-        _refuse(op, f"batch index {batch_idx} must be less than the {cache_tensor.extents[0]} users of the cache")
+        refuse(op, f"batch index {batch_idx} must be less than the {cache_tensor.extents[0]} users of the cache")
     if update_idx % TILE_SIZE:
-        _refuse(op, f"update_idx {update_idx} must be a multiple of {TILE_SIZE}")
+        refuse(op, f"update_idx {update_idx} must be a multiple of {TILE_SIZE}")
     length = input_tensor.extents[2]
     if update_idx + input_tensor.padded[2] > cache_tensor.padded[2]:
-        _refuse(op, f"{length} positions from {update_idx} on do not fit a cache of {cache_tensor.extents[2]}")
+        refuse(op, f"{length} positions from {update_idx} on do not fit a cache of {cache_tensor.extents[2]}")
     place = slice(update_idx, update_idx + length)
     writable(op, cache_tensor, data.shape[:MESH_DIMS])[:, :, batch_idx, :, place] = data[:, :, 0]
     return alias(cache_tensor)
@@ -112,7 +107,7 @@ def update_cache(
     users = cache.extents[0]
     _check_users(op, users, input.padded[2], batch_offset)
     if update_idx >= cache.extents[2]:
-        _refuse(op, f"update_idx {update_idx} lies outside a cache of {cache.extents[2]}, ttnn writes past it")
+        refuse(op, f"update_idx {update_idx} lies outside a cache of {cache.extents[2]}, ttnn writes past it")
     # Users beyond the logical ones lie in the padding of the tile.
     rows = torch.nn.functional.pad(values[:, :, 0], (0, 0, 0, input.padded[2] - input.extents[2]))
     chosen = rows[..., batch_offset : batch_offset + users, :].transpose(2, 3)
@@ -122,12 +117,12 @@ def update_cache(
 
 def _check_users(op: str, users: int, rows: int, batch_offset: int) -> None:
     if users <= TILE_SIZE and rows != TILE_SIZE:
-        _refuse(op, f"input of {rows} rows must equal the {users} users of the cache, rounded up to {TILE_SIZE}")
+        refuse(op, f"input of {rows} rows must equal the {users} users of the cache, rounded up to {TILE_SIZE}")
     if users > rows:
-        _refuse(op, f"the {users} users of the cache do not fit the {rows} rows of the input")
+        refuse(op, f"the {users} users of the cache do not fit the {rows} rows of the input")
     if users >= TILE_SIZE and batch_offset:
-        _refuse(op, f"batch_offset must be 0 for {users} users, got {batch_offset}")
+        refuse(op, f"batch_offset must be 0 for {users} users, got {batch_offset}")
     if batch_offset and batch_offset + users > TILE_SIZE:
-        _refuse(op, f"batch_offset {batch_offset} and {users} users must not exceed {TILE_SIZE}")
+        refuse(op, f"batch_offset {batch_offset} and {users} users must not exceed {TILE_SIZE}")
     if users > TILE_SIZE and rows != divup(users, TILE_SIZE) * TILE_SIZE:
-        _refuse(op, f"input of {rows} rows must equal the {users} users of the cache, rounded up to {TILE_SIZE}")
+        refuse(op, f"input of {rows} rows must equal the {users} users of the cache, rounded up to {TILE_SIZE}")

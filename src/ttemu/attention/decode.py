@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import torch
 
 from ttemu.attention.formula import Scores, attend_masked
-from ttemu.attention.inputs import FULL_RANK, KINDS, check_window, grid_of, refuse
+from ttemu.attention.inputs import KINDS, check_window, grid_of
 from ttemu.axes import MESH_DIMS, cut
 from ttemu.configs import SDPAProgramConfig
-from ttemu.demands import need_dtype, need_memory, need_rank, need_tensor
+from ttemu.demands import need_dtype, need_memory, need_rank, need_tensor, refuse
 from ttemu.dtypes import DataType, Layout
 from ttemu.frame import check_same_device, read, stored, write
 from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, MemoryConfig, check_shards
+from ttemu.shapes import FULL_RANK
 from ttemu.tensor import Tensor, padded_extents
 
 __all__ = [

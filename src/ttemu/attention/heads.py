@@ -15,6 +15,7 @@ from ttemu.dtypes import DataType, Layout
 from ttemu.formats import load
 from ttemu.frame import check_same_device, need_layout, overwrite, stored, view
 from ttemu.memory import TILE_SIZE, BufferType, MemoryConfig, ShardSpec, TensorMemoryLayout
+from ttemu.shapes import FULL_RANK
 from ttemu.tensor import Tensor
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "nlp_create_qkv_heads_decode",
 ]
 
-FULL_RANK = 4
 HEAD_DTYPES = (DataType.FLOAT32, DataType.BFLOAT16, DataType.BFLOAT8_B)
 _DECODE_DTYPES = (DataType.FLOAT32, DataType.BFLOAT16)
 

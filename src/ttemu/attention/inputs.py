@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 import torch
 
 from ttemu.axes import MESH_DIMS, cut
 from ttemu.cores import CoreCoord
-from ttemu.demands import need_dtype
+from ttemu.demands import need_dtype, refuse
 from ttemu.dtypes import DataType, Layout
 from ttemu.frame import need_layout, read
 from ttemu.memory import TILE_SIZE
+from ttemu.shapes import FULL_RANK
 from ttemu.tensor import Tensor
 
-__all__ = ["FULL_RANK", "KINDS", "check_window", "grid_of", "head_groups", "prefill_bias", "prefill_sink", "refuse"]
+__all__ = ["KINDS", "check_window", "grid_of", "head_groups", "prefill_bias", "prefill_sink"]
 
 KINDS = (DataType.BFLOAT16, DataType.BFLOAT8_B, DataType.BFLOAT4_B)
-FULL_RANK = 4
-
-
-def refuse(op: str, fact: str) -> NoReturn:
-    """Raise what ttnn raises for a call that its checks refuse."""
-    raise RuntimeError(f"ttnn.{op}: {fact}")
 
 
 def check_window(op: str, window: int | None) -> int | None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NoReturn
 
 import torch
 
 from ttemu.attention.cache import need_index, put, writable
 from ttemu.axes import MESH_DIMS, mesh_of
-from ttemu.demands import need_dtype, need_rank, need_tensor
+from ttemu.demands import need_dtype, need_rank, need_tensor, refuse
 from ttemu.dtypes import DataType, Layout
 from ttemu.formats import store
 from ttemu.frame import alias, check_same_device, need_layout, read, stored
 from ttemu.memory import TILE_SIZE
+from ttemu.shapes import FULL_RANK
 from ttemu.tensor import Tensor
 
 __all__ = ["paged_fill_cache", "paged_update_cache"]
@@ -22,11 +22,6 @@ __all__ = ["paged_fill_cache", "paged_update_cache"]
 _UPDATE, _FILL = "experimental.paged_update_cache", "experimental.paged_fill_cache"
 _CACHES = (DataType.FLOAT32, DataType.BFLOAT16, DataType.BFLOAT8_B, DataType.BFLOAT4_B)
 _UPDATES = (DataType.FLOAT32, DataType.BFLOAT16)
-FULL_RANK = 4
-
-
-def _refuse(op: str, fact: str) -> NoReturn:
-    raise RuntimeError(f"ttnn.{op}: {fact}")
 
 
 def paged_update_cache(
@@ -51,7 +46,7 @@ def paged_update_cache(
     del compute_kernel_config
     op = _UPDATE
     if mesh_coords is not None:
-        _refuse(op, "mesh_coords crashes the real library")
+        refuse(op, "mesh_coords crashes the real library")
     for position in update_idxs:
         need_index(op, "update_idxs", position)
     need_index(op, "batch_offset", batch_offset)
@@ -63,11 +58,11 @@ def paged_update_cache(
     _check_geometry(op, cache_tensor, input_tensor, page_table, (block_size, num_kv_heads))
     _check_update(op, cache_tensor, input_tensor)
     if page_table is not None and update_idxs_tensor is None:
-        _refuse(op, "paged cache requires update_idxs tensor")
+        refuse(op, "paged cache requires update_idxs tensor")
     if not input_tensor.is_sharded():
-        _refuse(op, f"input tensor must be sharded, got {input_tensor}")
+        refuse(op, f"input tensor must be sharded, got {input_tensor}")
     if batch_offset:
-        _refuse(op, f"batch_offset must be 0, got {batch_offset}")
+        refuse(op, f"batch_offset must be 0, got {batch_offset}")
     if page_table is None:
         _check_unpaged(op, cache_tensor, input_tensor, cache_position_modulo, share=bool(share_cache))
     index = _update_index(op, update_idxs, update_idxs_tensor, input_tensor.extents[1])
@@ -76,7 +71,7 @@ def paged_update_cache(
         places = (users.long().view(1, 1, -1), _inside(op, index, cache_tensor.extents[2]))
     else:
         if share_cache:
-            _refuse(op, "share_cache not supported with paged cache")
+            refuse(op, "share_cache not supported with paged cache")
         _check_page_table(op, page_table, cache_tensor, input_tensor.extents[1])
         if cache_position_modulo is not None:
             _check_modulo(op, cache_position_modulo, cache_tensor.extents[2], page_table.extents[1])
@@ -94,18 +89,18 @@ def _check_geometry(
     block, heads = (None if page_table is None else view[0]), view[1]
     if page_table is None:
         if cache.padded[-1] != values.padded[-1]:
-            _refuse(op, f"width of input {values.shape} must match that of cache {cache.shape}")
+            refuse(op, f"width of input {values.shape} must match that of cache {cache.shape}")
         return
     named = (heads or cache.extents[1]), (block or cache.padded[2]), values.padded[-1]
     if named[1] % TILE_SIZE:
-        _refuse(op, f"block size {named[1]} must be a multiple of {TILE_SIZE}")
+        refuse(op, f"block size {named[1]} must be a multiple of {TILE_SIZE}")
     _check_blocks(op, cache, named)
 
 
 def _check_blocks(op: str, cache: Tensor, named: tuple[int, int, int]) -> None:
     held = (cache.extents[1], cache.padded[2], cache.padded[-1])
     if math.prod(held) != math.prod(named):
-        _refuse(op, f"geometry mismatch: the cache has blocks of {list(held)}, the call of {list(named)}")
+        refuse(op, f"geometry mismatch: the cache has blocks of {list(held)}, the call of {list(named)}")
     if held != named:
         raise NotImplementedError(f"ttnn.{op}: a cache of blocks {list(held)} seen as {list(named)} is not emulated")
 
@@ -116,12 +111,12 @@ def _check_update(op: str, cache: Tensor, values: Tensor) -> None:
     need_layout(op, cache, Layout.TILE)
     need_dtype(op, cache, _CACHES)
     if values.extents[0] != 1:
-        _refuse(op, f"dim 0 of input tensor must be 1, got {values.shape}")
+        refuse(op, f"dim 0 of input tensor must be 1, got {values.shape}")
 
 
 def _update_index(op: str, listed: Sequence[int], tensor: Tensor | None, batch: int) -> torch.Tensor:
     if (tensor is None) == (not listed):
-        _refuse(op, "give exactly one of update_idxs and update_idxs_tensor")
+        refuse(op, "give exactly one of update_idxs and update_idxs_tensor")
     if tensor is None:
         index = torch.tensor([[list(listed)]])
     else:
@@ -130,17 +125,17 @@ def _update_index(op: str, listed: Sequence[int], tensor: Tensor | None, batch: 
         raw = read(op, tensor)
         index = raw.reshape(*raw.shape[:MESH_DIMS], -1).long()
     if index.shape[-1] != batch or (tensor is not None and tensor.extents[:1] not in {(), (batch,)}):
-        _refuse(op, f"{index.shape[-1]} update indices should match batch size {batch}")
+        refuse(op, f"{index.shape[-1]} update indices should match batch size {batch}")
     return index
 
 
 def _check_unpaged(op: str, cache: Tensor, values: Tensor, modulo: int | None, *, share: bool) -> None:
     if modulo is not None:
-        _refuse(op, "cache_position_modulo is only supported in paged mode, with a page table")
+        refuse(op, "cache_position_modulo is only supported in paged mode, with a page table")
     if share and cache.extents[0] != 1:
-        _refuse(op, f"share_cache expects a cache with batch of 1, got {cache.shape}")
+        refuse(op, f"share_cache expects a cache with batch of 1, got {cache.shape}")
     if not share and cache.extents[0] != values.extents[1]:
-        _refuse(op, f"batch of input {values.shape} must equal that of cache {cache.shape}")
+        refuse(op, f"batch of input {values.shape} must equal that of cache {cache.shape}")
     need_rank(op, cache, FULL_RANK)
 
 
@@ -148,31 +143,31 @@ def _check_page_table(op: str, table: Tensor, cache: Tensor, batch: int) -> None
     need_dtype(op, table, (DataType.INT32,))
     need_layout(op, table, Layout.ROW_MAJOR)
     if table.extents[0] != batch:
-        _refuse(op, f"page table {table.shape} must match the {batch} users of the input")
+        refuse(op, f"page table {table.shape} must match the {batch} users of the input")
     if table.extents[-1] > cache.extents[0]:
-        _refuse(op, f"page table {table.shape} must not be larger than the blocks of cache {cache.shape}")
+        refuse(op, f"page table {table.shape} must not be larger than the blocks of cache {cache.shape}")
     need_rank(op, cache, FULL_RANK)
     need_rank(op, table, 2)
 
 
 def _check_modulo(op: str, modulo: int, block: int, pages: int) -> None:
     if modulo <= 0 or modulo % block:
-        _refuse(op, f"cache_position_modulo {modulo} must be a positive multiple of the block size {block}")
+        refuse(op, f"cache_position_modulo {modulo} must be a positive multiple of the block size {block}")
     if modulo > block * pages:
-        _refuse(op, f"cache_position_modulo {modulo} must fit {pages} blocks of {block}")
+        refuse(op, f"cache_position_modulo {modulo} must fit {pages} blocks of {block}")
 
 
 def _heads(op: str, values: torch.Tensor, heads: int, rows: int) -> torch.Tensor:
     """Return values [r, c, B, K, D] of as many heads as the cache has; the padding of the tile holds zeros."""
     if heads > rows:
-        _refuse(op, f"input of {rows} rows has no {heads} heads; the real library reads past its end")
+        refuse(op, f"input of {rows} rows has no {heads} heads; the real library reads past its end")
     missing = heads - values.shape[3]
     return torch.nn.functional.pad(values, (0, 0, 0, missing)) if missing > 0 else values[..., :heads, :]
 
 
 def _inside(op: str, index: torch.Tensor, length: int) -> torch.Tensor:
     if index.numel() and int(index.max()) >= length:
-        _refuse(
+        refuse(
             op,
             f"index {int(index.max())} lies outside a cache of {length} positions, the real library writes past it",
         )
@@ -194,7 +189,7 @@ def _check_written_blocks(op: str, blocks: torch.Tensor, cache: Tensor) -> None:
     """Refuse blocks that the cache does not have, which the real library does not look at and writes somewhere."""
     odd = blocks[(blocks < 0) | (blocks >= cache.extents[0])]
     if odd.numel():
-        _refuse(op, f"page table names block {int(odd[0])}, the cache {cache.shape} has {cache.extents[0]} blocks")
+        refuse(op, f"page table names block {int(odd[0])}, the cache {cache.shape} has {cache.extents[0]} blocks")
 
 
 def paged_fill_cache(
@@ -223,13 +218,13 @@ def paged_fill_cache(
         stored(op, tensor)
     check_same_device(op, cache_tensor, input_tensor, page_table)
     if batch_idx_tensor is None and batch_idx >= page_table.extents[0]:
-        _refuse(op, f"batch_idx {batch_idx} must be within the page_table of {page_table.extents[0]} rows")
+        refuse(op, f"batch_idx {batch_idx} must be within the page_table of {page_table.extents[0]} rows")
     _check_fill(op, cache_tensor, input_tensor, page_table, block_size)
     size, pages = cache_tensor.extents[2], page_table.extents[1]
     if cache_position_modulo is not None:
         _check_modulo(op, cache_position_modulo, size, pages)
     elif input_tensor.extents[2] > size * pages:
-        _refuse(op, f"{input_tensor.extents[2]} positions must fit {pages} blocks of {size}")
+        refuse(op, f"{input_tensor.extents[2]} positions must fit {pages} blocks of {size}")
     rows = _filled_rows(op, input_tensor, batch_idx_tensor, batch_idx)
     data = stored(op, input_tensor)
     for number in range(input_tensor.extents[0]):
@@ -243,7 +238,7 @@ def _check_fill(op: str, cache: Tensor, values: Tensor, table: Tensor, block_siz
     need_rank(op, values, FULL_RANK)
     need_rank(op, table, 2)
     if cache.dtype is not values.dtype:
-        _refuse(op, f"input dtype {values.dtype.name} must match cache dtype {cache.dtype.name}")
+        refuse(op, f"input dtype {values.dtype.name} must match cache dtype {cache.dtype.name}")
     need_dtype(op, cache, _CACHES)
     need_dtype(op, table, (DataType.INT32,))
     _check_blocks(op, cache, (values.extents[1], block_size or cache.padded[2], values.padded[3]))
@@ -254,11 +249,11 @@ def _filled_rows(op: str, values: Tensor, tensor: Tensor | None, batch_idx: int)
     batch = values.extents[0]
     if tensor is None:
         if batch != 1:
-            _refuse(op, f"input_batch must be 1 without a batch_idx_tensor, got {batch}")
+            refuse(op, f"input_batch must be 1 without a batch_idx_tensor, got {batch}")
         return torch.tensor([[[batch_idx]]])
     need_dtype(op, tensor, (DataType.INT32, DataType.UINT32))
     if math.prod(tensor.padded) != batch:
-        _refuse(op, f"batch_idx_tensor {tensor.shape} must have input_tensor batch dim, {batch} elements")
+        refuse(op, f"batch_idx_tensor {tensor.shape} must have input_tensor batch dim, {batch} elements")
     raw = read(op, tensor)
     return raw.reshape(*raw.shape[:MESH_DIMS], batch).long()
 

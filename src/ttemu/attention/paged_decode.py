@@ -14,13 +14,14 @@ from ttemu.attention.decode import (
     held_positions,
     read_mask,
 )
-from ttemu.attention.inputs import FULL_RANK, check_window, refuse
+from ttemu.attention.inputs import check_window
 from ttemu.attention.prefill import unpage
 from ttemu.configs import SDPAProgramConfig
-from ttemu.demands import need_dtype, need_rank, need_tensor
+from ttemu.demands import need_dtype, need_rank, need_tensor, refuse
 from ttemu.dtypes import DataType
 from ttemu.frame import read
 from ttemu.memory import MemoryConfig
+from ttemu.shapes import FULL_RANK
 from ttemu.tensor import Tensor
 
 __all__ = ["paged_scaled_dot_product_attention_decode"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import torch
 
 from ttemu.attention.formula import Scores, attend_causal, attend_masked
-from ttemu.attention.inputs import FULL_RANK, KINDS, check_window, head_groups, prefill_bias, prefill_sink, refuse
+from ttemu.attention.inputs import KINDS, check_window, head_groups, prefill_bias, prefill_sink
 from ttemu.axes import MESH_DIMS, cut
 from ttemu.configs import SDPAProgramConfig
-from ttemu.demands import need_dtype, need_memory, need_rank, need_tensor
+from ttemu.demands import need_dtype, need_memory, need_rank, need_tensor, refuse
 from ttemu.dtypes import DataType, Layout
 from ttemu.frame import check_same_device, need_layout, read, stored, write
 from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, MemoryConfig
 from ttemu.ops.index import rows_of
+from ttemu.shapes import FULL_RANK
 from ttemu.tensor import Tensor
 
 __all__ = ["chunked_scaled_dot_product_attention", "scaled_dot_product_attention", "unpage"]

@@ -11,12 +11,12 @@ from ttemu.demands import need_memory, need_rank
 from ttemu.dtypes import DataType, Layout
 from ttemu.frame import check_same_device, need_layout, read, write
 from ttemu.memory import TILE_SIZE, MemoryConfig, TensorMemoryLayout
+from ttemu.shapes import FULL_RANK
 from ttemu.tensor import Tensor
 
 __all__ = ["rotary_embedding_llama"]
 
 _OP = "experimental.rotary_embedding_llama"
-FULL_RANK = 4
 
 
 def _refuse(fact: str) -> NoReturn:

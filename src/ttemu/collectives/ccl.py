@@ -7,12 +7,11 @@ whole tensors: that way takes no output tensor, and gathers into DRAM whatever i
 from __future__ import annotations
 
 import math
-from typing import NoReturn
 
 from ttemu.axes import MESH_DIMS
 from ttemu.collectives.movement import gather_axis, scatter_axis, set_accumulation, sum_axis
 from ttemu.configs import Topology
-from ttemu.demands import need_axis, need_memory
+from ttemu.demands import need_axis, need_memory, refuse
 from ttemu.dtypes import DataType, Layout
 from ttemu.fabric import FabricConfig
 from ttemu.frame import dim_in, overwrite, read, stored, view, write
@@ -28,7 +27,6 @@ __all__ = [
     "goes_by_tiles",
     "mesh_of",
     "reduce_scatter",
-    "refuse",
     "run_all_gather",
     "run_reduce_scatter",
     "set_accumulation",
@@ -39,11 +37,6 @@ _ONE_DIMENSIONAL = {
     FabricConfig.FABRIC_1D_RING,
     FabricConfig.FABRIC_1D_NEIGHBOR_EXCHANGE,
 }
-
-
-def refuse(op: str, fact: str) -> NoReturn:
-    """Raise what ttnn raises for a call that its checks refuse."""
-    raise RuntimeError(f"ttnn.{op}: {fact}")
 
 
 def mesh_of(op: str, tensor: Tensor) -> MeshDevice:

@@ -6,28 +6,23 @@ B users, S positions, H width, K chosen experts per token, E experts, D devices;
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
 import torch
 
 from ttemu.axes import MESH_DIMS, split, spread
 from ttemu.collectives.movement import gather_axis
 from ttemu.configs import Topology
-from ttemu.demands import need_axis, need_dtype, need_memory, need_tensor
+from ttemu.demands import need_axis, need_dtype, need_memory, need_tensor, refuse
 from ttemu.dtypes import DataType, Layout
 from ttemu.frame import check_same_device, need_layout, read, stored, write
 from ttemu.memory import MemoryConfig
 from ttemu.mesh import MeshDevice
+from ttemu.shapes import FULL_RANK
 from ttemu.tensor import Tensor
 
 __all__ = ["all_to_all_combine", "all_to_all_dispatch"]
 
-FULL_RANK = 4
 _CUT_DIMS = (1, 2)
-
-
-def _refuse(op: str, fact: str) -> NoReturn:
-    raise RuntimeError(f"ttnn.{op}: {fact}")
 
 
 def _check_held(op: str, tensors: Sequence[Tensor], cluster_axis: int | None, config: MemoryConfig | None) -> None:
@@ -37,7 +32,7 @@ def _check_held(op: str, tensors: Sequence[Tensor], cluster_axis: int | None, co
         stored(op, tensor)
     check_same_device(op, *tensors)
     if config is not None and config.is_sharded() and config.shard_spec is None:
-        _refuse(op, "a sharded memory config must have shard spec")
+        refuse(op, "a sharded memory config must have shard spec")
 
 
 def _check(op: str, tokens: Tensor, experts: Tensor, mapping: Tensor) -> MeshDevice:
@@ -48,13 +43,13 @@ def _check(op: str, tokens: Tensor, experts: Tensor, mapping: Tensor) -> MeshDev
     _need_full(op, mapping)
     mesh = tokens.mesh
     if mesh is None or mapping.extents[3] != mesh.get_num_devices():
-        _refuse(op, f"expert mapping {mapping.shape} must match the devices of {mesh}, one column each")
+        refuse(op, f"expert mapping {mapping.shape} must match the devices of {mesh}, one column each")
     return mesh
 
 
 def _need_full(op: str, tensor: Tensor) -> None:
     if len(tensor.extents) != FULL_RANK:
-        _refuse(op, f"tensor must have rank {FULL_RANK}, got {tensor.shape}")
+        refuse(op, f"tensor must have rank {FULL_RANK}, got {tensor.shape}")
 
 
 def _axes(cluster_axis: int | None) -> list[int]:
@@ -93,11 +88,11 @@ def all_to_all_dispatch(
     tokens, experts = read(op, input_tensor), read(op, expert_indices_tensor)
     mesh = _check(op, input_tensor, expert_indices_tensor, expert_mapping_tensor)
     if output_concat_dim not in _CUT_DIMS:
-        _refuse(op, f"output concat dimension must be 1 or 2, got {output_concat_dim}")
+        refuse(op, f"output concat dimension must be 1 or 2, got {output_concat_dim}")
     if input_tensor.extents[:3] != expert_indices_tensor.extents[:3]:
-        _refuse(op, f"{input_tensor.shape} must match {expert_indices_tensor.shape} but for the last dim")
+        refuse(op, f"{input_tensor.shape} must match {expert_indices_tensor.shape} but for the last dim")
     if input_tensor.extents[1] != 1:
-        _refuse(op, f"dim 1 of {input_tensor.shape} must be 1, the real library drops the others")
+        refuse(op, f"dim 1 of {input_tensor.shape} must be 1, the real library drops the others")
     owned = _owned(read(op, expert_mapping_tensor), mesh)
     for axis in reversed(_axes(cluster_axis)):
         tokens = _gathered(tokens, axis, output_concat_dim, mesh)
@@ -151,7 +146,7 @@ def all_to_all_combine(
     _check_shares(op, input_tensor, expert_metadata_tensor, expert_mapping_tensor, local_reduce=local_reduce)
     count, size = mesh.span[axis], expert_metadata_tensor.extents[dim]
     if size % count:
-        _refuse(op, f"dim {dim} of {expert_metadata_tensor.shape} must be divisible by {count}, the number of parts")
+        refuse(op, f"dim {dim} of {expert_metadata_tensor.shape} must be divisible by {count}, the number of parts")
     results, experts = read(op, input_tensor), read(op, expert_metadata_tensor)
     owned = _owned(read(op, expert_mapping_tensor), mesh)
     fill = _first_slots if local_reduce else _slots
@@ -172,21 +167,21 @@ def _combined_dims(
     if cluster_axis is None:
         devices = metadata.mesh.get_num_devices() if metadata.mesh is not None else 1
         if output_shard_dim in _CUT_DIMS and metadata.extents[output_shard_dim] < devices:
-            _refuse(op, f"each part of {metadata.shape} must be greater than 0; cluster_axis is None")
-        _refuse(op, "cluster_axis must be specified")
+            refuse(op, f"each part of {metadata.shape} must be greater than 0; cluster_axis is None")
+        refuse(op, "cluster_axis must be specified")
     if output_shard_dim not in _CUT_DIMS:
-        _refuse(op, f"output shard dimension must be 1 or 2, got {output_shard_dim}")
+        refuse(op, f"output shard dimension must be 1 or 2, got {output_shard_dim}")
     return cluster_axis, output_shard_dim
 
 
 def _check_shares(op: str, results: Tensor, metadata: Tensor, mapping: Tensor, *, local_reduce: bool) -> None:
     experts, devices = mapping.extents[2:]
     if experts % devices:
-        _refuse(op, f"{experts} experts must be divisible by {devices}, the number of devices")
+        refuse(op, f"{experts} experts must be divisible by {devices}, the number of devices")
     if not local_reduce and results.extents[0] != experts // devices:
-        _refuse(op, f"dim 0 of {results.shape} must match the {experts // devices} experts of a device")
+        refuse(op, f"dim 0 of {results.shape} must match the {experts // devices} experts of a device")
     if results.extents[1:3] != metadata.extents[1:3]:
-        _refuse(op, f"tokens of {results.shape} must match those of {metadata.shape}")
+        refuse(op, f"tokens of {results.shape} must match those of {metadata.shape}")
 
 
 def _held_choices(experts: torch.Tensor, owned: torch.Tensor) -> torch.Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from ttemu.axes import MESH_DIMS
-from ttemu.collectives.ccl import check_divides, ends_in_tile, mesh_of, refuse
+from ttemu.collectives.ccl import check_divides, ends_in_tile, mesh_of
 from ttemu.collectives.movement import own_part
-from ttemu.demands import need_axis
+from ttemu.demands import need_axis, refuse
 from ttemu.dtypes import Layout
 from ttemu.frame import dim_in, stored, view
 from ttemu.memory import MemoryConfig

@@ -9,8 +9,7 @@ import torch
 from ttemu.dtypes import DataType, Layout
 from ttemu.frame import alias, held, view
 from ttemu.memory import MemoryConfig
-from ttemu.ops.reshape import FULL_RANK
-from ttemu.shapes import Shape
+from ttemu.shapes import FULL_RANK, Shape
 from ttemu.tensor import Tensor, padded_extents
 
 __all__ = ["pad"]

@@ -12,13 +12,12 @@ from ttemu.dtypes import DataType, Layout, is_block_float
 from ttemu.frame import alias, dim_in, held, pad_rank, stored, view
 from ttemu.memory import TILE_SIZE, MemoryConfig
 from ttemu.ops.place import to_memory_config
-from ttemu.shapes import Shape
+from ttemu.shapes import FULL_RANK, Shape
 from ttemu.tensor import Tensor, padded_extents
 
 __all__ = ["permute", "repeat", "repeat_interleave", "reshape", "squeeze", "transpose", "unsqueeze", "unsqueeze_to_4D"]
 
 Extents = Sequence[int] | Shape
-FULL_RANK = 4
 _NOT_RESHAPED = {DataType.UINT16, DataType.UINT8}
 
 

@@ -8,6 +8,7 @@ from ttemu.axes import MESH_DIMS, mesh_of
 from ttemu.dtypes import DataType, Layout
 from ttemu.frame import check_same_device, need_layout, overwrite, read, write
 from ttemu.memory import MemoryConfig
+from ttemu.shapes import FULL_RANK
 from ttemu.tensor import Tensor
 
 __all__ = ["topk"]
@@ -15,7 +16,6 @@ __all__ = ["topk"]
 UINT16_INDICES = 65536
 STABLE_WIDTH = 8192
 LEAST_WIDTH = 64
-FULL_RANK = 4
 _SORTED = {DataType.BFLOAT16, DataType.BFLOAT8_B, DataType.FLOAT32}
 _INDEX_DTYPES = {DataType.UINT16, DataType.UINT32, DataType.INT32}
 
