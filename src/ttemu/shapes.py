@@ -127,7 +127,7 @@ class MeshShape(_MeshPair):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)
-        if any(extent < 0 for extent in self._pair):
+        if not args or any(extent < 0 for extent in self._pair):
             raise TypeError(f"MeshShape: incompatible function arguments {args!r}")
 
     def mesh_size(self) -> int:

@@ -41,6 +41,8 @@ def where(
     condition = read_alive("where", predicate)
     check_same_device("where", predicate, *tensors)
     dtype, layout = _taken(predicate, tensors, numbers)
+    if not numbers and output_tensor is not None and output_tensor.layout is not Layout.TILE:
+        raise RuntimeError("ttnn.where: output tensor must be in TILE layout, got ROW_MAJOR")
     place = tensors[0].memory_config() if len(tensors) == 1 else place_of(predicate, *tensors)
     result = _select(condition != 0, [read("where", item) if isinstance(item, Tensor) else item for item in items])
     if isinstance(memory_config, MemoryConfig) and predicate.mesh is not None:

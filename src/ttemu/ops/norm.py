@@ -59,7 +59,8 @@ def _vector(op: str, like: Tensor, vector: Tensor | None) -> torch.Tensor | None
     width, padded = like.extents[-1], padded_extents(like.extents, Layout.TILE)[-1]
     tiled = vector.layout is Layout.TILE
     fits = vector.padded[-1] == padded if tiled else vector.extents[-1] == TILE_SIZE and vector.volume() == padded
-    if not fits or vector.logical_volume() < width:
+    held = vector.shape[-1] if tiled else vector.logical_volume()
+    if not fits or held < width:
         raise RuntimeError(
             f"ttnn.{op}: gamma's volume needs to align with the last padded dim of the input, got {vector.shape} of "
             f"layout {vector.layout.name} for width {width} padded to {padded}"
