@@ -16,7 +16,7 @@ def mesh_device(request, mesh_device, matrix, cell, environment):
     """Return the cell's open mesh, bound to the cell's dtype, sizes, splits and floors."""
     from dataclasses import asdict
 
-    from gptoss.factory import Bench, bind
+    from gptoss.testing.factory import Bench, bind
 
     mesh, scale = matrix.meshes[cell.mesh], matrix.scales[cell.scale]
     bench = Bench(

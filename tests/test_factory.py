@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gptoss.factory import TestFactory
+from gptoss.testing.factory import TestFactory
 from meshsweep.marks import parametrize_mesh
 
 __all__ = ["TestFactory", "parametrize_mesh"]

@@ -10,12 +10,12 @@ from typing import Any
 import ttnn
 
 from gptoss.attention import Attention
+from gptoss.attention.kv_cache import KVCache
+from gptoss.attention.rope import Rope
 from gptoss.component import Component, flat, reshape_like
-from gptoss.expert_bank import RESIDENT_LIMIT_BYTES
-from gptoss.kv_cache import KVCache
-from gptoss.mlp import MLP
+from gptoss.moe.expert_bank import RESIDENT_LIMIT_BYTES
+from gptoss.moe.mlp import MLP
 from gptoss.rms_norm import RMSNorm
-from gptoss.rope import Rope
 
 __all__ = ["DecoderLayer"]
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 import ttnn
 
+from gptoss.attention.kv_cache import KVCache
+from gptoss.attention.rope import Rope
 from gptoss.component import Component, pad_last, place, precise, tile_up
-from gptoss.kv_cache import KVCache
 from gptoss.layer import DecoderLayer
 from gptoss.rms_norm import RMSNorm
-from gptoss.rope import Rope
 
 __all__ = ["Model"]
 

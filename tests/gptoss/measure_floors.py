@@ -55,8 +55,8 @@ def measure(matrix, mesh, scale, seeds, worst):
     """Run every test on one mesh at one scale, in every dtype, with floors that nothing fails."""
     import torch
 
-    from gptoss.comparison import Floor
-    from gptoss.factory import Bench, bind
+    from gptoss.testing.comparison import Floor
+    from gptoss.testing.factory import Bench, bind
 
     declared, sizes = matrix.meshes[mesh], matrix.scales[scale]
     with opened(declared.shape.rows, declared.shape.cols) as device:

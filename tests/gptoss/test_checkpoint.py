@@ -8,10 +8,9 @@ import re
 import pytest
 import torch
 
-from gptoss import checkpoint, mxfp4
-from gptoss.checkpoint import Checkpoint, CheckpointError
 from gptoss.config import GptOssConfig
-from gptoss.weights import DummyWeights
+from gptoss.weights import DummyWeights, checkpoint, mxfp4
+from gptoss.weights.checkpoint import Checkpoint, CheckpointError
 
 CONFIG = GptOssConfig(
     hidden_size=64,

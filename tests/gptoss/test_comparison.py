@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from gptoss.comparison import Floor, compare, copies, correlation
+from gptoss.testing.comparison import Floor, compare, copies, correlation
 
 FLOOR = Floor(pcc=0.99, max_error=0.1)
 SHAPE = (2, 2)

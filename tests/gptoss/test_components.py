@@ -7,19 +7,19 @@ import torch
 import ttnn
 
 from gptoss.attention import Attention
-from gptoss.bench import TINY
+from gptoss.attention.kv_cache import KVCache
 from gptoss.ccl import CCLManager
-from gptoss.comparison import copies
 from gptoss.component import place
 from gptoss.config import GptOssConfig
-from gptoss.expert_bank import ExpertBank
-from gptoss.experts import Experts
-from gptoss.kv_cache import KVCache
 from gptoss.layer import DecoderLayer
 from gptoss.mesh_config import MeshConfigError
-from gptoss.mlp import MLP
 from gptoss.model import Model
+from gptoss.moe.expert_bank import ExpertBank
+from gptoss.moe.experts import Experts
+from gptoss.moe.mlp import MLP
 from gptoss.rms_norm import RMSNorm
+from gptoss.testing.bench import TINY
+from gptoss.testing.comparison import copies
 from gptoss.weights import DummyWeights
 from tests.test_factory import TestFactory
 
@@ -160,7 +160,7 @@ def test_streamed_experts_agree_with_resident_ones(setup):
 @pytest.mark.parametrize("dtype", [ttnn.bfloat16, ttnn.bfloat8_b, ttnn.bfloat4_b])
 def test_experts_written_one_by_one_are_the_stack(setup, monkeypatch, dtype):
     stacked = setup.build(Experts, dtype=dtype).bank.resident
-    monkeypatch.setattr("gptoss.expert_bank.RESIDENT_LIMIT_BYTES", 0)
+    monkeypatch.setattr("gptoss.moe.expert_bank.RESIDENT_LIMIT_BYTES", 0)
     sizes = set()
     real = ExpertBank._stack
     monkeypatch.setattr(

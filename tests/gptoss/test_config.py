@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gptoss.bench import TINY
 from gptoss.config import ConfigError, GptOssConfig
+from gptoss.testing.bench import TINY
 
 MATRIX = Path(__file__).parents[2] / "matrix"
 

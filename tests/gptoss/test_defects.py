@@ -14,17 +14,16 @@ import pytest
 import torch
 import ttnn
 
-from gptoss import rope
-from gptoss.attention import Attention
+from gptoss.attention import Attention, rope
+from gptoss.attention.kv_cache import KVCache
 from gptoss.ccl import CCLManager
 from gptoss.component import Component, pad_last, place, tile_up
-from gptoss.expert_bank import ExpertBank
-from gptoss.experts import Experts
-from gptoss.factory import Bench, bind
-from gptoss.kv_cache import KVCache
 from gptoss.model import Model
+from gptoss.moe.expert_bank import ExpertBank
+from gptoss.moe.experts import Experts
+from gptoss.moe.router import TopKRouter
 from gptoss.rms_norm import RMSNorm
-from gptoss.router import TopKRouter
+from gptoss.testing.factory import Bench, bind
 from meshsweep.cell import Cell
 from tests.unit import test_core_components, test_integration, test_utilities
 
@@ -152,7 +151,7 @@ def load_first_layer_everywhere(patch):
 
 
 def keep_half_split_order(patch):
-    patch.setattr("gptoss.attention.pair_order", lambda heads, head_dim: torch.arange(heads * head_dim))
+    patch.setattr("gptoss.attention.attention.pair_order", lambda heads, head_dim: torch.arange(heads * head_dim))
 
 
 def unscale_rope(patch):

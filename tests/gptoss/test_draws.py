@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gptoss.bench import TINY
 from gptoss.config import GptOssConfig
-from gptoss.draws import MARGIN, Draws
 from gptoss.reference import Reference
+from gptoss.testing.bench import TINY
+from gptoss.testing.draws import MARGIN, Draws
 from gptoss.weights import DummyWeights
 
 

@@ -11,7 +11,7 @@ from loguru import logger
 
 from gptoss.config import ConfigError
 from gptoss.layer import DecoderLayer
-from gptoss.mlp import MLP
+from gptoss.moe.mlp import MLP
 from tests.test_factory import TestFactory, parametrize_mesh
 
 YourComponent = MLP

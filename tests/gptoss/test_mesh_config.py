@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from gptoss.bench import TINY
 from gptoss.config import GptOssConfig
 from gptoss.mesh_config import MeshConfig, MeshConfigError, Split
+from gptoss.testing.bench import TINY
 
 
 class FakeMesh:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gptoss import mxfp4
+from gptoss.weights import mxfp4
 
 
 def test_bytes_unpack_low_nibble_first():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from gptoss.attention.rope import Rope, inverse_frequencies, pair_order, tables
 from gptoss.config import GptOssConfig
 from gptoss.reference import Reference, rotate
-from gptoss.rope import Rope, inverse_frequencies, pair_order, tables
 
 TINY = GptOssConfig(head_dim=32, initial_context_length=64)
 

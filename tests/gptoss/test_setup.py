@@ -9,13 +9,12 @@ import pytest
 import torch
 import ttnn
 
-from gptoss import checkpoint
-from gptoss.bench import Bench, bench_of, bind
-from gptoss.checkpoint import Checkpoint
-from gptoss.comparison import Floor
 from gptoss.config import ConfigError
-from gptoss.factory import Setup, TestFactory
-from gptoss.weights import DummyWeights
+from gptoss.testing.bench import Bench, bench_of, bind
+from gptoss.testing.comparison import Floor
+from gptoss.testing.factory import Setup, TestFactory
+from gptoss.weights import DummyWeights, checkpoint
+from gptoss.weights.checkpoint import Checkpoint
 
 SMALL = {
     "hidden_size": 64,

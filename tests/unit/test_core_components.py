@@ -12,11 +12,11 @@ import torch
 import ttnn
 
 from gptoss.attention import Attention
-from gptoss.experts import Experts
 from gptoss.mesh_config import MeshConfig, Split
-from gptoss.mlp import MLP
+from gptoss.moe.experts import Experts
+from gptoss.moe.mlp import MLP
+from gptoss.moe.router import TopKRouter
 from gptoss.rms_norm import RMSNorm
-from gptoss.router import TopKRouter
 
 from ..test_factory import TestFactory, parametrize_mesh  # noqa: TID252  (as the guide writes it)
 

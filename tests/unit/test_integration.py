@@ -13,8 +13,8 @@ from gptoss.attention import Attention
 from gptoss.component import place
 from gptoss.layer import DecoderLayer
 from gptoss.mesh_config import COL_AXIS, ROW_AXIS
-from gptoss.mlp import MLP
 from gptoss.model import Model
+from gptoss.moe.mlp import MLP
 from gptoss.rms_norm import RMSNorm
 
 from ..test_factory import TestFactory, parametrize_mesh  # noqa: TID252  (as the guide writes it)

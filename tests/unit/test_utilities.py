@@ -12,11 +12,11 @@ import torch
 import ttnn
 
 from gptoss.attention import Attention
+from gptoss.attention.rope import Rope, head_sharded, pair_order
 from gptoss.component import place
-from gptoss.experts import Experts
 from gptoss.model import Model
+from gptoss.moe.experts import Experts
 from gptoss.reference import attend, rotate
-from gptoss.rope import Rope, head_sharded, pair_order
 from gptoss.weights import Weights, expert_tensor
 
 from ..test_factory import TestFactory, parametrize_mesh  # noqa: TID252  (as the guide writes it)

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from gptoss import mxfp4
 from gptoss.config import GptOssConfig
-from gptoss.weights import Weights, shapes
+from gptoss.weights import mxfp4
+from gptoss.weights.base import Weights, shapes
 
 __all__ = ["Checkpoint", "CheckpointError", "Entry", "write"]
 

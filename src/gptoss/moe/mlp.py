@@ -10,10 +10,10 @@ from typing import Any
 import ttnn
 
 from gptoss.component import Component, flat, reshape_like
-from gptoss.expert_bank import RESIDENT_LIMIT_BYTES
-from gptoss.experts import Experts
 from gptoss.mesh_config import ROW_AXIS
-from gptoss.router import TopKRouter
+from gptoss.moe.expert_bank import RESIDENT_LIMIT_BYTES
+from gptoss.moe.experts import Experts
+from gptoss.moe.router import TopKRouter
 
 __all__ = ["MLP"]
 

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 import ttnn
 
+from gptoss.attention.kv_cache import KVCache
+from gptoss.attention.rope import Rope, head_sharded, pair_order
 from gptoss.component import Component, flat, pad_last, precise, reshape_like, tile_up
-from gptoss.kv_cache import KVCache
 from gptoss.mesh_config import COL_AXIS, TILE
-from gptoss.rope import Rope, head_sharded, pair_order
 
 __all__ = ["Attention"]
 

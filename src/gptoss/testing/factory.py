@@ -13,16 +13,16 @@ import torch
 import ttnn
 from loguru import logger
 
-from gptoss.bench import Bench, bench_of, bind
 from gptoss.ccl import CCLManager
-from gptoss.checkpoint import Checkpoint
-from gptoss.comparison import Comparison, Floor, compare, copies
 from gptoss.component import place, tile_up
 from gptoss.config import ConfigError, GptOssConfig
-from gptoss.draws import Draws
 from gptoss.mesh_config import TILE, MeshConfig
 from gptoss.reference import Reference
+from gptoss.testing.bench import Bench, bench_of, bind
+from gptoss.testing.comparison import Comparison, Floor, compare, copies
+from gptoss.testing.draws import Draws
 from gptoss.weights import DummyWeights
+from gptoss.weights.checkpoint import Checkpoint
 
 __all__ = ["Bench", "Setup", "TestFactory", "bind"]
 

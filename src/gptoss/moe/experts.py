@@ -14,8 +14,8 @@ import torch
 import ttnn
 
 from gptoss.component import Component, flat, precise, reshape_like, tile_up
-from gptoss.expert_bank import RESIDENT_LIMIT_BYTES, ExpertBank, ExpertSet
 from gptoss.mesh_config import COL_AXIS, ROW_AXIS, TILE
+from gptoss.moe.expert_bank import RESIDENT_LIMIT_BYTES, ExpertBank, ExpertSet
 
 __all__ = ["Experts"]
 
