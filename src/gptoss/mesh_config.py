@@ -1,13 +1,17 @@
 """Say how a model is spread over a mesh: which axis splits what, in decode and in prefill.
 
-Tensor parallelism splits widths and heads over columns (axis 1). Expert parallelism (decode) and
-sequence parallelism (prefill) split chosen experts and tokens over rows (axis 0).
+Tensor parallelism splits widths and heads over columns (axis 1). What rows (axis 0) split is one of two layouts:
+
+- low latency: the chosen experts of a token in decode (expert parallelism), the tokens of a prompt in prefill (sequence
+  parallelism); every row knows every user;
+- throughput: the users. Each row holds users, prompts and caches of its own; whole experts lie on all devices, and
+  tokens travel to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gptoss.config import GptOssConfig
@@ -39,6 +43,7 @@ class MeshConfig:
     shape: tuple[int, int]
     decode: Split
     prefill: Split
+    throughput: bool = False
 
     def __post_init__(self) -> None:
         for mode in ("decode", "prefill"):
@@ -47,6 +52,11 @@ class MeshConfig:
             raise self._error(
                 f"decode tp={self.decode.tp} and prefill tp={self.prefill.tp} differ, "
                 "but both modes read the same weights"
+            )
+        if self.throughput and (self.decode.ep, self.prefill.sp) != (1, 1):
+            raise self._error(
+                f"throughput with decode ep={self.decode.ep} and prefill sp={self.prefill.sp}; "
+                "rows hold users there, so both are 1"
             )
 
     @classmethod
@@ -60,6 +70,21 @@ class MeshConfig:
         """Build from the ``{tp, ep, sp}`` tables of a mesh declaration."""
         return cls(shape, decode=Split(**decode), prefill=Split(**prefill))
 
+    def for_throughput(self) -> MeshConfig:
+        """Return the same split over columns with users over rows and whole experts over all devices."""
+        split = Split(tp=self.tp)
+        return replace(self, decode=split, prefill=split, throughput=True)
+
+    @property
+    def devices(self) -> int:
+        """Number of devices."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def user_rows(self) -> int:
+        """Rows that share the users out: all of them in the throughput layout, else one that stands for all."""
+        return self.shape[0] if self.throughput else 1
+
     @property
     def tp(self) -> int:
         """Ways that widths and heads are split over columns."""
@@ -68,7 +93,7 @@ class MeshConfig:
     @property
     def dp(self) -> int:
         """Copies of the model in decode: devices / (tp * ep)."""
-        return self.shape[0] * self.shape[1] // (self.decode.tp * self.decode.ep)
+        return self.devices // (self.decode.tp * self.decode.ep)
 
     def check(self, config: GptOssConfig) -> None:
         """Raise if a size of the model does not divide, listing each one that does not."""
@@ -83,6 +108,8 @@ class MeshConfig:
             ("hidden_size", config.hidden_size, "the tile width", TILE),
             ("head_dim", config.head_dim, "the tile width", TILE),
         ]
+        if self.throughput:
+            wanted.append(("num_local_experts", config.num_local_experts, "devices", self.devices))
         wrong = [f"{name}={size} does not divide by {by}={parts}" for name, size, by, parts in wanted if size % parts]
         if wrong:
             raise self._error("; ".join(wrong))
@@ -104,4 +131,6 @@ class MeshConfig:
     def __str__(self) -> str:
         ways = {"tp": self.tp, "ep": self.decode.ep, "sp": self.prefill.sp}
         shown = [f"{name}={count}" for name, count in ways.items() if count > 1]
+        if self.throughput:
+            shown.append("throughput")
         return f"MeshConfig({', '.join([f'{self.shape[0]}x{self.shape[1]}', *shown])})"

@@ -75,3 +75,22 @@ def test_every_size_that_does_not_divide_is_listed():
 @pytest.mark.parametrize("experts", [32, 128])
 def test_published_models_fit_every_mesh(shape, experts):
     MeshConfig.of(FakeMesh(*shape)).check(GptOssConfig(num_local_experts=experts))
+
+
+def test_throughput_gives_rows_to_users():
+    config = MeshConfig((4, 8), decode=Split(tp=8, ep=4), prefill=Split(tp=8, sp=4)).for_throughput()
+
+    assert (config.user_rows, config.decode, config.prefill) == (4, Split(tp=8), Split(tp=8))
+    assert str(config) == "MeshConfig(4x8, tp=8, throughput)"
+
+
+def test_throughput_refuses_rows_that_split_something_else():
+    with pytest.raises(MeshConfigError, match="throughput with decode ep=2 and prefill sp=1; rows hold users there"):
+        MeshConfig((2, 4), decode=Split(tp=4, ep=2), prefill=Split(tp=4), throughput=True)
+
+
+def test_throughput_needs_whole_experts_on_each_device():
+    config = MeshConfig((4, 8), decode=Split(tp=8), prefill=Split(tp=8), throughput=True)
+
+    with pytest.raises(MeshConfigError, match="num_local_experts=48 does not divide by devices=32"):
+        config.check(GptOssConfig(num_local_experts=48))
