@@ -64,9 +64,11 @@ def num_cores_to_corerangeset_in_subcoregrids(
         started = True
         found += _blocks(_lines(taken, row_wise), row_wise)
         left -= len(taken)
-    if left or not started:
+    if not started:
+        raise RuntimeError(f"Start core {start_core} must be inside sub_core_grids {sub_core_grids}")
+    if left:
         raise RuntimeError(
-            f"num_cores_to_corerangeset_in_subcoregrids: {target_num_cores} cores from {start_core} on "
-            f"are not in {sub_core_grids}"
+            f"Target number of cores {target_num_cores} is greater than total available cores "
+            f"{target_num_cores - left} of {sub_core_grids} from {start_core} on"
         )
     return CoreRangeSet(found)

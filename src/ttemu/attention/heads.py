@@ -9,11 +9,12 @@ from typing import NoReturn
 import torch
 
 from ttemu.axes import cut
-from ttemu.cores import CoreCoord, num_cores_to_corerangeset
+from ttemu.cores import CoreCoord, CoreRangeSet, num_cores_to_corerangeset
 from ttemu.demands import need_dtype, need_memory, need_rank, need_tensor
 from ttemu.dtypes import DataType, Layout
 from ttemu.formats import load
 from ttemu.frame import check_same_device, need_layout, overwrite, stored, view
+from ttemu.grids import num_cores_to_corerangeset_in_subcoregrids
 from ttemu.memory import TILE_SIZE, BufferType, MemoryConfig, ShardSpec, TensorMemoryLayout
 from ttemu.shapes import FULL_RANK
 from ttemu.tensor import Tensor
@@ -226,29 +227,38 @@ def nlp_concat_heads_decode(
     num_heads: int,
     memory_config: MemoryConfig | None = None,
     output_tensor: Tensor | None = None,
-    sub_core_grids: object = None,
+    sub_core_grids: CoreRangeSet | None = None,
 ) -> Tensor:
-    """Join sharded [1, B, N, D] to width-sharded [1, 1, 32, N * D], whose rows beyond B are zeros."""
-    del memory_config, sub_core_grids
+    """Join sharded [1, B, N, D] to width-sharded [1, 1, 32, N * D], whose rows beyond B are zeros.
+
+    Users on more than one rectangle of cores, or on one that starts elsewhere than in the corner, need
+    ``sub_core_grids``: the output then lies on the cores of these from the first user's on.
+    """
+    del memory_config
     op = "nlp_concat_heads_decode"
     data = stored(f"experimental.{op}", input_tensor)
     need_layout(f"experimental.{op}", input_tensor, Layout.TILE)
     need_rank(f"experimental.{op}", input_tensor, FULL_RANK)
     need_dtype(f"experimental.{op}", input_tensor, _DECODE_DTYPES)
     _, batch, heads, width = input_tensor.extents
-    _check_users(op, input_tensor, num_heads)
+    first = _check_users(op, input_tensor, num_heads, corner=sub_core_grids is None)
     # Heads beyond the logical ones lie in the padding of the tile.
     whole = torch.nn.functional.pad(data, (0, 0, 0, max(num_heads - heads, 0)))
     joined = whole[..., :num_heads, :].flatten(-2).unsqueeze(2)
     padded = torch.nn.functional.pad(joined, (0, 0, 0, TILE_SIZE - batch))
     if output_tensor is not None:
         return overwrite(f"experimental.{op}", load(padded), output_tensor)
-    config = _sharded(TensorMemoryLayout.WIDTH_SHARDED, (TILE_SIZE, width), num_heads, _grid(input_tensor))
+    if sub_core_grids is None:
+        config = _sharded(TensorMemoryLayout.WIDTH_SHARDED, (TILE_SIZE, width), num_heads, _grid(input_tensor))
+    else:
+        cores = num_cores_to_corerangeset_in_subcoregrids(first, num_heads, sub_core_grids, row_wise=True)
+        spec = ShardSpec(cores, (TILE_SIZE, width))
+        config = MemoryConfig(TensorMemoryLayout.WIDTH_SHARDED, BufferType.L1, spec)
     return view(op, padded, input_tensor, requantise=True, memory_config=config)
 
 
-def _check_users(op: str, tensor: Tensor, num_heads: int) -> None:
-    """Refuse heads that do not lie one user to a core."""
+def _check_users(op: str, tensor: Tensor, num_heads: int, *, corner: bool) -> CoreCoord:
+    """Return the core of the first user; refuse heads that do not lie one user to a core."""
     _, batch, heads, _ = tensor.extents
     spec = tensor.memory_config().shard_spec
     if spec is None:
@@ -257,3 +267,7 @@ def _check_users(op: str, tensor: Tensor, num_heads: int) -> None:
         _refuse(op, f"{num_heads} heads of {batch} users do not fit {tensor.shape}")
     if spec.num_cores() != batch:
         _refuse(op, f"{spec.num_cores()} cores, number of cores must be equal to num users {batch}")
+    first, *more = spec.grid.ranges()
+    if corner and (more or first.start != CoreCoord(0, 0)):
+        _refuse(op, f"bad optional access, users on {spec.grid} need sub_core_grids")
+    return first.start

@@ -156,6 +156,7 @@ def chunked_scaled_dot_product_attention(
         raise NotImplementedError(f"ttnn.{op} with paged_cache_geometry is not emulated")
     if chunk_start_idx is None and chunk_start_idx_tensor is None:
         refuse(op, "exactly one chunk_start_idx, as int or as tensor, is needed")
+    _check_single(op, scale)
     window = check_window(op, sliding_window_size)
     tensors = (input_tensor_q, input_tensor_k, input_tensor_v)
     others = (page_table_tensor, chunk_start_idx_tensor, attention_sink)
@@ -214,6 +215,12 @@ def _start(
     if config is not None and (number % config.q_chunk_size or number % config.k_chunk_size):
         refuse(op, f"chunk_start_idx {number} must be a multiple of q_chunk_size and k_chunk_size")
     return torch.tensor([[[number]]])
+
+
+def _check_single(op: str, scale: object) -> None:
+    """Refuse a scale that is no float, or that 32 bits do not hold exactly: this op's binding converts none."""
+    if scale is not None and not (isinstance(scale, float) and torch.tensor(scale).item() == scale):
+        raise TypeError(f"ttnn.{op}: incompatible function arguments, scale {scale!r} is no float of 32 bits")
 
 
 def _check_reach(op: str, length: int, start: int, keys: int, tensor: Tensor | None) -> None:
