@@ -56,6 +56,11 @@ def _axes(cluster_axis: int | None) -> list[int]:
     return list(range(MESH_DIMS)) if cluster_axis is None else [cluster_axis]
 
 
+def _need_neighbours(op: str, mesh: MeshDevice, axis: int | None) -> None:
+    if (mesh.get_num_devices() if axis is None else mesh.span[axis]) == 1:
+        refuse(op, f"No neighbors found, mesh {mesh.rows}x{mesh.cols} has one device along axis {axis}")
+
+
 def _owned(mapping: torch.Tensor, mesh: MeshDevice) -> torch.Tensor:
     """Return which experts each device holds: [rows, cols, E] of booleans."""
     return (mapping[0, 0, 0, 0] != 0).T.reshape(mesh.rows, mesh.cols, -1)
@@ -93,6 +98,7 @@ def all_to_all_dispatch(
         refuse(op, f"{input_tensor.shape} must match {expert_indices_tensor.shape} but for the last dim")
     if input_tensor.extents[1] != 1:
         refuse(op, f"dim 1 of {input_tensor.shape} must be 1, the real library drops the others")
+    _need_neighbours(op, mesh, cluster_axis)
     owned = _owned(read(op, expert_mapping_tensor), mesh)
     for axis in reversed(_axes(cluster_axis)):
         tokens = _gathered(tokens, axis, output_concat_dim, mesh)
@@ -130,7 +136,9 @@ def all_to_all_combine(
     num_links: int | None = None,
     topology: Topology | None = None,
 ) -> Tensor:
-    """Return expert results [E / D, B * n, S, H] to their tokens as [K, B, S, H]; other columns' slots are zeros.
+    """Return expert results [E / D, B * n, S, H] to their tokens as [K, B, S, H].
+
+    The slots of other columns' experts are zeros, or what ``output_tensor`` held there: the kernel leaves them alone.
 
     With ``local_reduce`` the results are [1, B * n, S, H], a device's experts summed already: they take the slot of
     the first choice that the device holds.
@@ -147,11 +155,16 @@ def all_to_all_combine(
     count, size = mesh.span[axis], expert_metadata_tensor.extents[dim]
     if size % count:
         refuse(op, f"dim {dim} of {expert_metadata_tensor.shape} must be divisible by {count}, the number of parts")
+    _need_neighbours(op, mesh, axis)
     results, experts = read(op, input_tensor), read(op, expert_metadata_tensor)
     owned = _owned(read(op, expert_mapping_tensor), mesh)
+    whole, choices = spread(results, mesh.span), spread(experts, mesh.span)[:, :, 0].long()
     fill = _first_slots if local_reduce else _slots
-    slots = fill(spread(results, mesh.span), spread(experts, mesh.span)[:, :, 0].long(), owned)
-    combined = split(slots.sum(axis, keepdim=True), axis, dim, count)
+    combined = split(fill(whole, choices, owned).sum(axis, keepdim=True), axis, dim, count)
+    if output_tensor is not None:
+        answered = fill(torch.ones_like(whole[..., :1]), choices, owned)
+        arrived = split(answered.sum(axis, keepdim=True), axis, dim, count) != 0
+        combined = torch.where(arrived, combined, read(op, output_tensor))
     return write(op, combined, input_tensor, memory_config=memory_config, output_tensor=output_tensor)
 
 
