@@ -7,6 +7,10 @@ integers in the smallest signed torch integer that holds them.
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Iterator
+
 import torch
 
 from ttemu.dtypes import BLOCK_FLOATS, INTEGERS, DataType
@@ -31,8 +35,9 @@ _STORAGE = {
     DataType.INT32: torch.int32,
     DataType.UINT32: torch.int64,
 }
-_CHUNK = 1 << 17  # elements; the scratch of one chunk is 1 MiB, which a second-level cache holds
-_FAST_MIN, _FAST_MAX = 24, 254  # shared exponents whose scale factors are normal float32 numbers
+_CHUNK = 1 << 18  # elements; the scratch of one chunk is 2 MiB, which a second-level cache holds
+_FAST_MIN, _FAST_MAX = 24, 253  # shared exponents whose scale factors are normal float32 numbers
+_MAGNITUDE, _TWO_MAGNITUDES = 0x7FFFFFFF, 0x7FFF7FFF  # of a float32; of two bfloat16 side by side
 _FP8_MAX, _FP8_MIN_NORMAL = 448.0, 2.0**-6
 
 
@@ -87,43 +92,94 @@ def quantise(values: torch.Tensor, dtype: DataType) -> torch.Tensor:
     """Round ``values`` [..., n] to a block format, returned as the torch.bfloat16 numbers that it decodes to."""
     if not values.dim():
         return quantise(values.reshape(1), dtype).reshape(())
-    padded = torch.nn.functional.pad(values, (0, -values.shape[-1] % BLOCK)) if values.shape[-1] % BLOCK else values
-    flat = padded.reshape(-1, BLOCK)
-    out = torch.empty(flat.shape, dtype=torch.bfloat16)
-    rows = min(flat.shape[0], _CHUNK // BLOCK)
-    numbers, integers = torch.empty(rows, BLOCK), torch.empty(rows, BLOCK, dtype=torch.int32)
-    for top in range(0, flat.shape[0], rows or 1):
-        chunk = flat[top : top + rows]
-        size = chunk.shape[0]
-        _quantise_chunk(chunk, out[top : top + size], MAGNITUDE_BITS[dtype], numbers[:size], integers[:size])
-    shaped = out.view(padded.shape)
-    return shaped if padded.shape == values.shape else shaped[..., : values.shape[-1]].contiguous()
+    if math.prod(values.shape[-2:]) < _CHUNK // 8:
+        values = values.contiguous()
+    out = torch.empty(values.shape, dtype=torch.bfloat16)
+    if values.numel():
+        scratch = _Scratch(values, MAGNITUDE_BITS[dtype])
+        for matrix, made in _matrices(values, out):
+            for part, place in zip(torch.split(matrix, scratch.rows), torch.split(made, scratch.rows), strict=True):
+                scratch.quantise(part, place)
+    return out
 
 
-def _quantise_chunk(
-    blocks: torch.Tensor, out: torch.Tensor, bits: int, numbers: torch.Tensor, integers: torch.Tensor
-) -> None:
-    """Quantise ``blocks`` [n, 16] into ``out``, with scratch of the same shape in float32 and int32.
+def _matrices(values: torch.Tensor, out: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield both as matrices [m, n]; strided ``values`` are not copied for that."""
+    if values.is_contiguous():
+        width = _line(values)
+        yield values.view(-1, width), out.view(-1, width)
+        return
+    shape = (-1, _line(values))
+    for at in itertools.product(*(range(size) for size in values.shape[:-2])):
+        yield (values[at].view(shape), out[at].view(shape)) if shape[1] == BLOCK else (values[at], out[at])
 
-    With E the biased exponent of a block's largest element, an element is cut to a multiple of
-    2**(E-150), so |x| * 2**(150-E) < 2**24 is cut to an integer; then it is rounded half to even to a
-    multiple of 2**(24-bits) of those units. Both scale factors are powers of two, so nothing else rounds.
-    """
-    source = blocks.float()
-    torch.bitwise_and(source.view(torch.int32), 0x7FFFFFFF, out=integers)
-    exponent = integers.amax(-1, keepdim=True).bitwise_right_shift_(23)
-    clamped = exponent.clamp(_FAST_MIN, _FAST_MAX)
-    up = (277 - clamped).bitwise_left_shift_(23).view(torch.float32)
-    down = (clamped - (bits - 1)).bitwise_left_shift_(23).view(torch.float32)
-    integers.copy_(torch.mul(source, up, out=numbers))
-    codes = numbers.copy_(integers).mul_(2.0 ** (bits - 24)).round_().clamp_(1 - 2**bits, 2**bits - 1)
-    # + 0.0 turns -0.0 into 0.0: a code of zero has no sign.
-    out.copy_(codes.mul_(down).add_(0.0))
-    odd = clamped != exponent
-    if bool(odd.any()):
-        # Blocks of zeros came out right; those near the ends of float32's range are done in integers.
-        rows = (odd & (exponent != 0)).squeeze(-1).nonzero().squeeze(-1)
-        out[rows] = _quantise_bits(source[rows], bits)
+
+def _line(values: torch.Tensor) -> int:
+    """Return the width of the rows that ``values`` are taken by: a block where all of them are whole blocks."""
+    width = values.shape[-1]
+    together = values.is_contiguous() or values.stride()[-2:] == (width, 1)
+    return BLOCK if together and width % BLOCK == 0 else width
+
+
+class _Scratch:
+    """Room to quantise some rows of a matrix at a time, each row padded with zeros to whole blocks."""
+
+    def __init__(self, values: torch.Tensor, bits: int) -> None:
+        self.width = _line(values)
+        padded = -(-self.width // BLOCK) * BLOCK
+        lines = min(-(-values.numel() // self.width), max(_CHUNK // padded, 1))
+        self.rows, self.bits = lines, bits
+        # A bfloat16 has nothing to cut: see `_scaled`.
+        self.short = values.dtype is torch.bfloat16
+        self.source = torch.zeros(lines, padded, dtype=torch.bfloat16 if self.short else torch.float32)
+        self.numbers = torch.empty(lines, padded)
+        self.integers = torch.empty(lines, padded // 2 if self.short else padded, dtype=torch.int32)
+
+    def quantise(self, values: torch.Tensor, out: torch.Tensor) -> None:
+        """Quantise ``values`` [m, n] into ``out``."""
+        rows = len(values)
+        source = values
+        if values.dtype is not self.source.dtype or self.width != BLOCK:
+            self.source[:rows, : self.width].copy_(values)
+            source = self.source[:rows].view(-1, BLOCK)
+        numbers = self.numbers[:rows].view(-1, BLOCK)
+        integers = self.integers[:rows].view(len(source), -1)
+        torch.bitwise_and(source.view(torch.int32), _TWO_MAGNITUDES if self.short else _MAGNITUDE, out=integers)
+        if self.short:
+            # Two to an int32: the upper one decides, once each lower one has been moved up beside it.
+            lower = torch.bitwise_left_shift(integers, 16, out=numbers.view(torch.int32)[:, : BLOCK // 2])
+            torch.maximum(integers, lower, out=integers)
+        exponent = integers.amax(-1, keepdim=True).bitwise_right_shift_(23)
+        clamped = exponent.clamp(_FAST_MIN, _FAST_MAX)
+        down = (clamped - (self.bits - 1)).bitwise_left_shift_(23).view(torch.float32)
+        codes = self._scaled(source, clamped, numbers, integers)
+        # + 0.0 turns -0.0 into 0.0: a code of zero has no sign.
+        codes.round_().clamp_(1 - 2**self.bits, 2**self.bits - 1).mul_(down).add_(0.0)
+        made = self.numbers[:rows]
+        odd = clamped != exponent
+        if bool(odd.any()):
+            # Blocks of zeros came out right; those near the ends of float32's range are done in integers.
+            chosen = (odd & (exponent != 0)).squeeze(-1).nonzero().squeeze(-1)
+            made = made.bfloat16()
+            made.view(-1, BLOCK)[chosen] = _quantise_bits(source[chosen].float(), self.bits)
+        out.copy_(made[:, : self.width])
+
+    def _scaled(
+        self, source: torch.Tensor, exponent: torch.Tensor, numbers: torch.Tensor, integers: torch.Tensor
+    ) -> torch.Tensor:
+        """Return ``source`` [n, 16] in units of the last place, in ``numbers``.
+
+        With E the biased exponent of a block's largest element, an element is cut to a multiple of
+        2**(E-150), so |x| * 2**(150-E) < 2**24 is cut to an integer; then it is rounded half to even to a
+        multiple of 2**(24-bits) of those units. Both scale factors are powers of two, so nothing else rounds.
+        What a cut takes from a bfloat16 lies far below half a unit, so it need not be made.
+        """
+        if self.short:
+            up = (253 + self.bits - exponent).bitwise_left_shift_(23).view(torch.float32)
+            return numbers.copy_(source).mul_(up)
+        up = (277 - exponent).bitwise_left_shift_(23).view(torch.float32)
+        integers.copy_(torch.mul(source, up, out=numbers))
+        return numbers.copy_(integers).mul_(2.0 ** (self.bits - 24))
 
 
 def _quantise_bits(blocks: torch.Tensor, bits: int) -> torch.Tensor:

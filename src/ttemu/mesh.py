@@ -147,6 +147,12 @@ class MeshDevice:
 
     def close(self) -> None:
         """Close the mesh; its tensors are dead afterwards."""
+        above = self.busy_ancestor() if self.is_open and self.has_run else None
+        if above is not None:
+            raise RuntimeError(
+                f"MeshDevice cq ID 0 is in use by parent mesh ID {above.id()} during close of mesh ID {self._id}; "
+                "quiesce_devices() of the parent first"
+            )
         for child in self._submeshes:
             if child.is_open and child.has_run:
                 raise RuntimeError(
@@ -155,6 +161,20 @@ class MeshDevice:
                 )
             child.is_open = False
         self.is_open = False
+
+    def busy_ancestor(self) -> MeshDevice | None:
+        """Return the nearest mesh above this one that has run ops, and was not quiesced since."""
+        if self._parent is None or self._parent.has_run:
+            return self._parent
+        return self._parent.busy_ancestor()
+
+    def quiesce_devices(self) -> None:
+        """Wait until this mesh and its submeshes have done all work, so that each can be closed."""
+        self.check_open("quiesce_devices")
+        self.has_run = False
+        for child in self._submeshes:
+            if child.is_open:
+                child.quiesce_devices()
 
     def enable_program_cache(self) -> None:
         """Accept and ignore: the emulator compiles nothing."""

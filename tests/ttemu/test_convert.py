@@ -217,3 +217,16 @@ def test_dumped_tensor_loads_with_its_shards(tmp_path: Path, mesh: ttnn.MeshDevi
 
     assert (back.dtype, back.layout, back.shape) == (tensor.dtype, tensor.layout, tensor.shape)
     assert all(map(torch.equal, shards(back), shards(tensor)))
+
+
+def test_loaded_tensor_outlives_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "t.tensorbin"
+    ttnn.dump_tensor(file, ttnn.from_torch(torch.ones(512, 512)))
+    loaded = ttnn.load_tensor(file)
+
+    # A file that was cut short under a mapping would end the process here.
+    ttnn.dump_tensor(file, ttnn.from_torch(torch.zeros(4, 4)))
+
+    assert torch.equal(ttnn.to_torch(loaded), torch.ones(512, 512))
+    assert ttnn.load_tensor(file).shape == (4, 4)
+    assert [path.name for path in tmp_path.iterdir()] == ["t.tensorbin"]

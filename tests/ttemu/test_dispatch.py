@@ -56,7 +56,8 @@ def test_users_are_gathered_along_dim_1(mesh: ttnn.MeshDevice) -> None:
     assert (sent.shape, experts.shape) == ((1, TOKENS, 1, WIDTH), (1, TOKENS, 1, CHOICES))
 
 
-def test_results_return_to_their_tokens_and_slots(mesh: ttnn.MeshDevice) -> None:
+@pytest.mark.parametrize("before", [None, 7.0])
+def test_results_return_to_their_tokens_and_slots(mesh: ttnn.MeshDevice, before: float | None) -> None:
     # Expert e answers token t with e + t / 16.
     results = torch.arange(EXPERTS).view(-1, 1, 1, 1) + torch.arange(TOKENS).view(1, 1, -1, 1) / 16
     answers = ttnn.from_torch(
@@ -67,7 +68,12 @@ def test_results_return_to_their_tokens_and_slots(mesh: ttnn.MeshDevice) -> None
     )
     _, _, mapping = operands(mesh)
     chosen = put(mesh, CHOSEN.int(), ttnn.uint16, layout=ttnn.ROW_MAJOR_LAYOUT)
-    combined = ttnn.all_to_all_combine(answers, chosen, mapping, cluster_axis=0, output_shard_dim=2)
+    # The slots of other columns' experts keep what was there.
+    shape, rows = [CHOICES, 1, TOKENS // 2, WIDTH], ttnn.ROW_MAJOR_LAYOUT
+    target = None if before is None else ttnn.full(shape, before, ttnn.bfloat16, rows, device=mesh)
+    combined = ttnn.all_to_all_combine(
+        answers, chosen, mapping, cluster_axis=0, output_shard_dim=2, output_tensor=target
+    )
 
     for device, got in enumerate(shards(combined)):
         row, column = divmod(device, 4)
@@ -76,7 +82,7 @@ def test_results_return_to_their_tokens_and_slots(mesh: ttnn.MeshDevice) -> None
             for slot in range(CHOICES):
                 expert = int(CHOSEN[0, 0, whole, slot])
                 here = expert // PER_DEVICE % 4 == column
-                assert float(got[slot, 0, token, 0]) == (float(results[expert, 0, whole, 0]) if here else 0.0)
+                assert float(got[slot, 0, token, 0]) == (float(results[expert, 0, whole, 0]) if here else before or 0.0)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import torch
 
 import ttemu as ttnn
 from tests.ttemu.helpers import get, put, shards
+from ttemu.ops import sparse
 from ttemu.ops.matmul import multiply_matrices
 
 # Sums of 64 products in another order differ in the last bits of float32.
@@ -229,13 +230,21 @@ def test_shared_weight_enters_the_product_once(monkeypatch: pytest.MonkeyPatch) 
     assert seen == [((8, 1, 4 * 3, 5), (8, 1, 5, 2))]
 
 
-def test_paired_devices_may_want_different_pairs(mesh: ttnn.MeshDevice) -> None:
-    values, weights, mask = torch.randn(1, 8, 32, 64), torch.randn(1, 8, 64, 96), torch.zeros(2, 1, 1, 8)
+# Matrices of fewer elements are multiplied together, others one by one.
+TOGETHER_OR_NOT = pytest.mark.parametrize("large", [1 << 15, 1])
+
+
+@TOGETHER_OR_NOT
+def test_paired_devices_may_want_different_pairs(
+    mesh: ttnn.MeshDevice, monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    monkeypatch.setattr(sparse, "_LARGE", large)
+    values, weights, mask = torch.randn(2, 8, 32, 64), torch.randn(1, 8, 64, 96), torch.zeros(2, 1, 1, 8)
     mask[0, ..., 1] = mask[1, ..., 6] = 1
     sparsity = put(mesh, mask, ttnn.bfloat16, dims=(0, None), layout=ttnn.ROW_MAJOR_LAYOUT)
 
     result = ttnn.sparse_matmul(
-        put(mesh, values),
+        put(mesh, values, dims=(0, None)),
         put(mesh, weights),
         sparsity=sparsity,
         nnz=1,
@@ -243,7 +252,7 @@ def test_paired_devices_may_want_different_pairs(mesh: ttnn.MeshDevice) -> None:
         program_config=ONE_CORE,
     )
     for device, got in enumerate(shards(result)):
-        torch.testing.assert_close(got, values @ weights * mask[device // 4].view(1, 8, 1, 1), **CLOSE)
+        torch.testing.assert_close(got[0], values[device // 4] @ weights[0] * mask[device // 4].view(8, 1, 1), **CLOSE)
 
 
 def test_weight_shared_by_sparse_rows(single: ttnn.MeshDevice) -> None:
@@ -313,7 +322,9 @@ def test_sparse_pairs_multiply_matching_batches(single: ttnn.MeshDevice) -> None
     torch.testing.assert_close(get(result), values @ weights * mask.view(1, 8, 1, 1), **CLOSE)
 
 
-def test_devices_may_want_different_pairs(mesh: ttnn.MeshDevice) -> None:
+@TOGETHER_OR_NOT
+def test_devices_may_want_different_pairs(mesh: ttnn.MeshDevice, monkeypatch: pytest.MonkeyPatch, large: int) -> None:
+    monkeypatch.setattr(sparse, "_LARGE", large)
     weights, mask = torch.randn(1, 8, 64, 96), torch.zeros(2, 1, 1, 8)
     mask[0, ..., 1] = mask[1, ..., 6] = 1
     sparsity = put(mesh, mask, ttnn.bfloat16, dims=(0, None), layout=ttnn.ROW_MAJOR_LAYOUT)

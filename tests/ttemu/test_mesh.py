@@ -116,6 +116,19 @@ def test_submeshes_tile_the_parent(mesh: ttnn.MeshDevice) -> None:
         mesh.create_submeshes(ttnn.MeshShape(1, 3))
 
 
+def test_submesh_closes_once_the_parent_is_quiet(mesh: ttnn.MeshDevice) -> None:
+    child = mesh.create_submesh(ttnn.MeshShape(1, 2))
+    for device in (mesh, child):
+        ttnn.add(ones(device), ones(device))
+
+    with pytest.raises(RuntimeError, match="cq ID 0 is in use by parent mesh ID"):
+        child.close()
+    mesh.quiesce_devices()
+    child.close()
+
+    assert not child.is_open
+
+
 def test_tensors_of_mesh_and_submesh_do_not_mix(mesh: ttnn.MeshDevice) -> None:
     child = mesh.create_submesh(ttnn.MeshShape(2, 4))
 

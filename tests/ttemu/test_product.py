@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -49,11 +50,20 @@ def test_weight_is_never_float32_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> 
         return result
 
     monkeypatch.setattr(product, "_SCRATCH", 1 << 14)
+    monkeypatch.setattr(product, "_scratch", product._Scratch())
     monkeypatch.setattr(product, "load", lambda data: data.float() if data.numel() < 1 << 14 else pytest.fail("whole"))
     monkeypatch.setattr(torch, "empty", noted)
     product.multiply_matrices(torch.ones(1, 4, 512), torch.ones(8, 512, 512, dtype=torch.bfloat16), torch.bfloat16)
 
     assert max(made) == 1 << 14
+
+
+def test_scratch_stays_and_is_one_for_each_thread() -> None:
+    scratch = product._Scratch()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        other = pool.submit(lambda: scratch.of(64).data_ptr()).result()
+
+    assert scratch.of(64).data_ptr() == scratch.of(32).data_ptr() != other
 
 
 def test_bfloat16_result_is_rounded_once_whatever_follows(single: ttnn.MeshDevice) -> None:

@@ -78,6 +78,22 @@ def test_chunk_attends_to_the_pages_before_it(single: ttnn.MeshDevice, *, as_ten
         ttnn.transformer.chunked_scaled_dot_product_attention(*tensors, integers(single, table), 224)
 
 
+def test_chunk_of_queries_that_is_cut_gives_the_same(single: ttnn.MeshDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    caches = [put(single, rounded(8, 2, 32, 32, seed=seed), ttnn.bfloat16) for seed in (8, 9)]
+    tensors = [put(single, Q[:1], ttnn.bfloat16), *caches, integers(single, [[5, 2, 7, 0]])]
+    bias = put(single, rounded(1, 1, 40, 40, seed=3), ttnn.bfloat16)
+    plain = [put(single, values[:1], ttnn.bfloat16) for values in (Q, K, V)]
+
+    def both() -> list[torch.Tensor]:
+        chunk = ttnn.transformer.chunked_scaled_dot_product_attention(*tensors, 64, sliding_window_size=16)
+        return [get(chunk), get(PREFILL(*plain, is_causal=False, attn_mask=bias))]
+
+    whole = both()
+    monkeypatch.setattr(chunks, "QUERY_CHUNK", 16)
+    for cut, expected in zip(both(), whole, strict=True):
+        torch.testing.assert_close(cut, expected, **CLOSE)
+
+
 def test_heads_come_out_side_by_side_on_request(single: ttnn.MeshDevice) -> None:
     q, k, v = (put(single, values, ttnn.bfloat16) for values in (Q, K, V))
 

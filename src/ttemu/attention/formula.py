@@ -60,8 +60,22 @@ def attend_masked(
     hidden: torch.Tensor | None,
     bias: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Return attention of q [r, c, B, K, G, S, D] over k, v [r, c, B, K, 1, S', D] but for ``hidden`` keys."""
-    return _attend(q, k, v, hidden, bias, how)
+    """Return attention of q [r, c, B, K, G, S, D] over k, v [r, c, B, K, 1, S', D] but for ``hidden`` keys.
+
+    Queries go in chunks, as in `attend_causal`.
+    """
+    if q.shape[-2] <= QUERY_CHUNK:
+        return _attend(q, k, v, hidden, bias, how)
+    parts = []
+    for start in range(0, q.shape[-2], QUERY_CHUNK):
+        chunk = slice(start, start + QUERY_CHUNK)
+        parts.append(_attend(q[..., chunk, :], k, v, _rows(hidden, chunk), _rows(bias, chunk), how))
+    return torch.cat(parts, dim=-2)
+
+
+def _rows(mask: torch.Tensor | None, chunk: slice) -> torch.Tensor | None:
+    """Return the rows of a mask [.., S or 1, S'] that belong to a chunk of queries."""
+    return mask if mask is None or mask.shape[-2] == 1 else mask[..., chunk, :]
 
 
 def attend_causal(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, how: Scores) -> torch.Tensor:

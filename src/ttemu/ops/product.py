@@ -3,13 +3,14 @@
 Where operands and result are bfloat16 and the processor has dot products for that (AVX512-BF16, AMX), it does them:
 they too add exact products in float32 and round once, but in another order, so that about one result in 4000 differs
 in its last bit, and take half the time. Elsewhere a large stored weight is turned into float32 a block of columns at a
-time, into one scratch that a cache holds. TTEMU_PRODUCTS=float32 asks for that on any processor.
+time, into one scratch that stays. TTEMU_PRODUCTS=float32 asks for that on any processor.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import threading
 
 import torch
 
@@ -18,11 +19,28 @@ from ttemu.formats import load
 __all__ = ["MATRIX_DIMS", "has_dot_products", "multiply_matrices", "set_products"]
 
 MATRIX_DIMS = 2
-_SCRATCH = 1 << 20  # elements of a block: 4 MiB as float32
+_SCRATCH = 1 << 21  # elements of a block: 8 MiB as float32
 _SMALL = 1 << 15  # elements of a matrix below which torch's own loop over the stack is faster
+_FEW_ROWS = 4  # below, a product costs what reading its weight does, and dot products read no faster
 _MODES = ("auto", "float32", "bfloat16")
 _DOT_PRODUCTS = ("avx512_bf16", "amx_bf16")
 _mode = ["float32"]
+
+
+class _Scratch(threading.local):
+    """Memory of one thread that stays: a new piece for each product would cost more page faults than arithmetic."""
+
+    def __init__(self) -> None:
+        self.numbers = torch.empty(0)
+
+    def of(self, size: int) -> torch.Tensor:
+        """Return ``size`` float32 numbers of no particular value, good until the next call."""
+        if self.numbers.numel() < size:
+            self.numbers = torch.empty(size)
+        return self.numbers[:size]
+
+
+_scratch = _Scratch()
 
 
 def set_products(mode: str) -> None:
@@ -65,7 +83,8 @@ def _products(first: torch.Tensor, second: torch.Tensor, dtype: torch.dtype) -> 
     depth, width = second.shape[-MATRIX_DIMS:]
     if depth * width < _SMALL or second.dtype is not torch.bfloat16:
         return torch.matmul(load(first), load(second)).to(dtype)
-    dots = _mode[0] == "bfloat16" and first.dtype is dtype is torch.bfloat16
+    few = first.shape[-2] < _FEW_ROWS
+    dots = _mode[0] == "bfloat16" and first.dtype is dtype is torch.bfloat16 and not few
     values = first if dots else load(first)
     # Where the sizes differ, one of them is 1.
     pairs = zip(first.shape[:-MATRIX_DIMS], second.shape[:-MATRIX_DIMS], strict=True)
@@ -85,7 +104,7 @@ def _write_product(out: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -
     """Write left [M, K] @ right [K, N] into ``out``, block by block of columns."""
     depth, width = right.shape
     step = min(max(_SCRATCH // depth, 1), width)
-    scratch, product = torch.empty(depth * step), torch.empty(left.shape[0] * step)
+    scratch, product = _scratch.of(depth * step), torch.empty(left.shape[0] * step)
     for start in range(0, width, step):
         block = right[:, start : start + step]
         numbers = scratch[: block.numel()].view(block.shape).copy_(block)

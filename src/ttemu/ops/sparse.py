@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 
-from ttemu.axes import MESH_DIMS
+from ttemu.axes import MESH_DIMS, mesh_of
 from ttemu.configs import MatmulMultiCoreReuseMultiCast1DProgramConfig, Tile, WormholeComputeKernelConfig
 from ttemu.cores import CoreGrid
 from ttemu.dtypes import DataType, Layout
-from ttemu.frame import check_same_device, need_layout, read, stored, write
+from ttemu.frame import check_same_device, need_layout, stored, write
 from ttemu.memory import DRAM_MEMORY_CONFIG, TILE_SIZE, MemoryConfig
 from ttemu.ops.operands import check_matrices, check_tile
 from ttemu.ops.product import MATRIX_DIMS, multiply_matrices
 from ttemu.tensor import Tensor
 
 __all__ = ["sparse_matmul"]
+
+_LARGE = 1 << 15  # elements of a matrix
 
 
 def sparse_matmul(
@@ -43,7 +46,7 @@ def sparse_matmul(
     del compute_kernel_config, core_grid
     op = "sparse_matmul"
     check_tile(op, output_tile)
-    a, b = read(op, input_tensor_a), stored(op, input_tensor_b)
+    a, b = stored(op, input_tensor_a), stored(op, input_tensor_b)
     check_matrices(op, input_tensor_a, input_tensor_b)
     if not (is_input_a_sparse or is_input_b_sparse):
         raise RuntimeError("ttnn.sparse_matmul: at least one of the inputs must be sparse")
@@ -51,7 +54,9 @@ def sparse_matmul(
         raise RuntimeError(f"ttnn.sparse_matmul: width {a.shape[-1]} of a must match the height {b.shape[-2]} of b")
     _check_program(program_config, b.shape[-1], rows=a.shape[-2])
     mask = _sparsity_mask(sparsity, input_tensor_a, input_tensor_b, nnz, paired=is_input_a_sparse)
-    values = _paired_products(a, b, mask) if is_input_a_sparse else _crossed_products(a, b, mask)
+    results = (dtype or input_tensor_a.dtype) if optional_output_tensor is None else optional_output_tensor.dtype
+    products = _paired_products if is_input_a_sparse else _crossed_products
+    values = products(a, b, mask, torch.bfloat16 if results is DataType.BFLOAT16 else torch.float32)
     return write(
         op,
         values,
@@ -127,25 +132,35 @@ def _matrices(data: torch.Tensor) -> torch.Tensor:
     return data.reshape(*data.shape[:MESH_DIMS], -1, *data.shape[-MATRIX_DIMS:])
 
 
-def _paired_products(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _turns(chosen: torch.Tensor, matrices: torch.Tensor) -> Sequence[slice | torch.Tensor]:
+    """Return which matrices [.., K, N] to multiply at once: large ones one by one, as choosing several copies them."""
+    if matrices.shape[-1] * matrices.shape[-2] < _LARGE:
+        return [chosen] if len(chosen) else []
+    return [slice(at, at + 1) for at in chosen.tolist()]
+
+
+def _paired_products(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     first, second = _matrices(a), _matrices(b)
     shared = second.shape[MESH_DIMS] == 1
-    chosen = _wanted(mask)
-    product = multiply_matrices(first[:, :, chosen], second if shared else second[:, :, chosen])
-    kept = product * mask[:, :, chosen, None, None]
-    out = kept.new_zeros(*kept.shape[:MESH_DIMS], mask.shape[-1], *kept.shape[-MATRIX_DIMS:])
-    out[:, :, chosen] = kept
+    mesh = mesh_of(first, second, mask)
+    out = torch.zeros(*mesh, mask.shape[-1], first.shape[-2], second.shape[-1], dtype=dtype)
+    for at in _turns(_wanted(mask), second):
+        # Mesh rows that share a weight are multiplied by it together: one that wants nothing of it would cost the same.
+        torn = isinstance(at, slice) and len(first) == len(mask) != len(second)
+        rows = mask[:, :, at].flatten(1).any(1).nonzero().squeeze(-1) if torn else slice(None)
+        product = multiply_matrices(first[rows][:, :, at], second if shared else second[:, :, at], dtype)
+        out[rows, :, at] = product * mask[rows][:, :, at, None, None]
     batch = (a if shared else b).shape[MESH_DIMS:-MATRIX_DIMS]
     return out.reshape(*out.shape[:MESH_DIMS], *batch, *out.shape[-MATRIX_DIMS:])
 
 
-def _crossed_products(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _crossed_products(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     first, second = _matrices(a).unsqueeze(3), _matrices(b)
     grid = mask.reshape(*mask.shape[:MESH_DIMS], first.shape[MESH_DIMS], second.shape[MESH_DIMS])
-    chosen = _wanted(grid)
-    product = multiply_matrices(first, second[:, :, None, chosen])
-    kept = product * grid[:, :, :, chosen, None, None]
-    out = kept.new_zeros(*kept.shape[:3], second.shape[MESH_DIMS], *kept.shape[-MATRIX_DIMS:])
-    out[:, :, :, chosen] = kept
+    mesh = mesh_of(first, second, mask)
+    out = torch.zeros(*mesh, *grid.shape[MESH_DIMS:], first.shape[-2], second.shape[-1], dtype=dtype)
+    for at in _turns(_wanted(grid), second):
+        product = multiply_matrices(first, second[:, :, None, at], dtype)
+        out[:, :, :, at] = product * grid[:, :, :, at, None, None]
     batches = (*a.shape[MESH_DIMS:-MATRIX_DIMS], *b.shape[MESH_DIMS:-MATRIX_DIMS])
     return out.reshape(*out.shape[:MESH_DIMS], *batches, *out.shape[-MATRIX_DIMS:])
