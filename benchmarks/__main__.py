@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import decoder, pieces, session
+from benchmarks import decode, decoder, lazy, pieces, session
 
-BENCHMARKS = {"decoder": decoder.run, "pieces": pieces.run, "session": session.run}
+BENCHMARKS = {
+    "decode": decode.run,
+    "decoder": decoder.run,
+    "lazy": lazy.run,
+    "pieces": pieces.run,
+    "session": session.run,
+}
 
 
 def main() -> int:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.pairs import Comparison, compare_inside, in_turn, output
 
-__all__ = ["Footprint", "run"]
+__all__ = ["Footprint", "opened_layer", "resident", "run"]
 
 TOKENS = 32
 MESHES = ("1x8", "4x8")
@@ -86,7 +86,7 @@ def _times(mesh: str, dtype: str, pairs: int) -> str:
     from gptoss.reference import Reference
 
     config = GptOssConfig()
-    weights = _resident(config)
+    weights = resident(config)
     forward, x = _layer(mesh, dtype, config, weights)
     reference = Reference(config, weights)
 
@@ -110,10 +110,19 @@ def _memory(mesh: str, dtype: str) -> tuple[int, int]:
 def _layer(mesh: str, dtype: str, config: object, weights: object) -> tuple[Callable[[], object], object]:
     """Return a forward pass of layer 0, all of its weights on the mesh, and the input [S, H] that it takes."""
     import torch
+
+    from gptoss.component import place
+
+    device, layer = opened_layer(mesh, dtype, config, weights)
+    x = torch.randn(TOKENS, config.hidden_size, generator=torch.Generator().manual_seed(0)).bfloat16().float()
+    return lambda: layer.prefill(place(device, x[None, None])), x
+
+
+def opened_layer(mesh: str, dtype: str, config: object, weights: object) -> tuple[object, object]:
+    """Open a mesh, and return it and layer 0 with all of its weights on it."""
     import ttnn
 
     from gptoss.ccl import CCLManager
-    from gptoss.component import place
     from gptoss.layer import DecoderLayer
 
     rows, cols = (int(size) for size in mesh.split("x"))
@@ -122,11 +131,10 @@ def _layer(mesh: str, dtype: str, config: object, weights: object) -> tuple[Call
     layer = DecoderLayer(
         device, config, weights, CCLManager(device), dtype=getattr(ttnn, dtype), limit_bytes=sys.maxsize
     )
-    x = torch.randn(TOKENS, config.hidden_size, generator=torch.Generator().manual_seed(0)).bfloat16().float()
-    return lambda: layer.prefill(place(device, x[None, None])), x
+    return device, layer
 
 
-def _resident(config: object) -> dict[str, object]:
+def resident(config: object) -> dict[str, object]:
     """Return the float32 tensors of layer 0, stacks filled expert by expert."""
     import torch
 

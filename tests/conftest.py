@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 
 
+def named_path(variable):
+    """Return the path in an environment variable, None where it is unset or empty."""
+    return Path(os.environ[variable]) if os.environ.get(variable) else None
+
+
 @pytest.fixture
-def mesh_device(request, mesh_device, matrix, cell, environment):
+def mesh_device(request, mesh_device, matrix, cell, environment, floor):
     """Return the cell's open mesh, bound to the cell's dtype, sizes, splits and floors."""
     from dataclasses import asdict
 
@@ -27,11 +32,13 @@ def mesh_device(request, mesh_device, matrix, cell, environment):
         layers=scale.layers,
         decode=asdict(mesh.decode),
         prefill=asdict(mesh.prefill),
-        floor=lambda component: matrix.floor(component, cell),
+        floor=floor,
         # Not record_property, which warns where the user has pytest write JUnit.
         record=lambda name, value: request.node.user_properties.append((name, value)),
         values=environment.values,
-        checkpoint=Path(os.environ["GPT_DIR"]) if os.environ.get("GPT_DIR") else None,
+        checkpoint=named_path("GPT_DIR"),
+        weight_cache=named_path("TT_CACHE_PATH"),
+        scales={name: scale.config for name, scale in matrix.scales.items()},
     )
     with bind(mesh_device, bench):
         yield mesh_device

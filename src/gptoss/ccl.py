@@ -62,6 +62,50 @@ class CCLManager:
         rows = ttnn.to_layout(x, ttnn.ROW_MAJOR_LAYOUT)
         return ttnn.to_layout(ttnn.mesh_partition(rows, dim=dim, cluster_axis=axis), ttnn.TILE_LAYOUT)
 
+    def dispatch(self, tokens: Any, indices: Any, mapping: Any, axis: int) -> tuple[Any, Any]:
+        """Return the tokens [1, 1, n T, H] of all n devices along an axis, and the experts [1, 1, n T, K] they chose.
+
+        Given are each device's tokens [1, 1, T, H] and indices [1, 1, T, K], and which device holds which expert,
+        [1, 1, E, D]; all in row-major layout. Tokens that chose no expert of a device arrive there as noise.
+        """
+        sent, chosen = ttnn.all_to_all_dispatch(
+            tokens,
+            indices,
+            mapping,
+            cluster_axis=axis,
+            num_links=self.num_links,
+            topology=self.topology,
+            memory_config=ttnn.DRAM_MEMORY_CONFIG,
+            output_concat_dim=2,
+        )
+        return sent, chosen
+
+    def combine(self, answers: Any, chosen: Any, mapping: Any, axis: int) -> Any:
+        """Return what the experts of an axis' devices made of each device's own tokens, [K, 1, T, H].
+
+        Given are each device's answers [E / D, 1, n T, H] and what ``dispatch`` returned. Where a token's choice lies
+        on no device of the axis there are zeros.
+        """
+        count, width = chosen.shape[2] // self.mesh_device.shape[axis], answers.shape[3]
+        # The op leaves those places as they are.
+        zeros = ttnn.zeros(
+            [chosen.shape[3], 1, count, width],
+            dtype=answers.dtype,
+            layout=ttnn.ROW_MAJOR_LAYOUT,
+            device=self.mesh_device,
+            memory_config=ttnn.DRAM_MEMORY_CONFIG,
+        )
+        return ttnn.all_to_all_combine(
+            answers,
+            chosen,
+            mapping,
+            cluster_axis=axis,
+            num_links=self.num_links,
+            topology=self.topology,
+            output_shard_dim=2,
+            output_tensor=zeros,
+        )
+
     def _semaphores(self, count: int) -> list[Any]:
         grid = self.mesh_device.compute_with_storage_grid_size()
         last = ttnn.CoreCoord(grid.x - 1, grid.y - 1)

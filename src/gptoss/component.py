@@ -6,7 +6,8 @@ callers may also hand over [1, S, H] in any dtype and get that shape back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -15,8 +16,10 @@ import ttnn
 from gptoss.ccl import CCLManager
 from gptoss.config import GptOssConfig
 from gptoss.mesh_config import TILE, MeshConfig
+from gptoss.weights import Weights
+from gptoss.weights.tensor_cache import TensorCache, code_digest
 
-__all__ = ["Component", "flat", "pad_last", "place", "precise", "reshape_like", "tile_up"]
+__all__ = ["Component", "flat", "pad_last", "pad_rows", "place", "precise", "reshape_like", "tile_up"]
 
 
 def tile_up(size: int) -> int:
@@ -27,6 +30,11 @@ def tile_up(size: int) -> int:
 def pad_last(host: torch.Tensor, width: int) -> torch.Tensor:
     """Pad the last dim with zeros up to ``width``."""
     return torch.nn.functional.pad(host, (0, width - host.shape[-1]))
+
+
+def pad_rows(host: torch.Tensor, height: int) -> torch.Tensor:
+    """Pad a matrix [M, N] with rows of zeros up to ``height``; one that is as high is not copied."""
+    return host if len(host) == height else torch.nn.functional.pad(host, (0, 0, 0, height - len(host)))
 
 
 def precise() -> Any:
@@ -49,19 +57,21 @@ def place(
     memory_config: Any = None,
 ) -> Any:
     """Return ``host`` on the mesh, its dim ``dims[axis]`` split along each mesh axis."""
-    shape = (mesh_device.shape[0], mesh_device.shape[1])
-    if dims == (None, None):
-        mapper = ttnn.ReplicateTensorToMesh(mesh_device)
-    else:
-        mapper = ttnn.ShardTensor2dMesh(mesh_device, mesh_shape=shape, dims=dims)
     return ttnn.from_torch(
         host,
         dtype=dtype,
         layout=layout,
         device=mesh_device,
-        mesh_mapper=mapper,
+        mesh_mapper=_mapper(mesh_device, dims),
         memory_config=memory_config or ttnn.DRAM_MEMORY_CONFIG,
     )
+
+
+def _mapper(mesh_device: Any, dims: tuple[int | None, int | None]) -> Any:
+    if dims == (None, None):
+        return ttnn.ReplicateTensorToMesh(mesh_device)
+    shape = (mesh_device.shape[0], mesh_device.shape[1])
+    return ttnn.ShardTensor2dMesh(mesh_device, mesh_shape=shape, dims=dims)
 
 
 def flat(x: Any) -> Any:
@@ -117,8 +127,59 @@ class Component:
 
     def split(self, host: torch.Tensor, dim: int, dtype: Any = ttnn.bfloat16) -> Any:
         """Return ``host`` with ``dim`` split over the columns that share the tensor parallelism."""
-        dims = (None, dim) if self.tp > 1 else (None, None)
-        return place(self.mesh_device, host, dtype=dtype, dims=dims)
+        return place(self.mesh_device, host, dtype=dtype, dims=self.over_columns(dim))
+
+    def over_columns(self, dim: int) -> tuple[int | None, int | None]:
+        """Return the split of ``dim`` over the columns that share the tensor parallelism."""
+        return (None, dim) if self.tp > 1 else (None, None)
+
+    def cached(
+        self,
+        name: str,
+        make: Callable[[], torch.Tensor],
+        *,
+        dims: tuple[int | None, int | None] = (None, None),
+        dtype: Any = ttnn.bfloat16,
+        layout: Any = ttnn.TILE_LAYOUT,
+        **about: object,
+    ) -> Any:
+        """Return what ``make`` returns, on the mesh; where the weights have a cache that holds it, nothing is made.
+
+        ``name`` and ``about`` tell the tensor from all others that this class makes for this layer.
+        """
+        if self._cache is None:
+            return place(self.mesh_device, make(), dims=dims, dtype=dtype, layout=layout)
+
+        def packed() -> Any:
+            mapper = _mapper(self.mesh_device, dims)
+            return ttnn.from_torch(make(), dtype=dtype, layout=layout, mesh_mapper=mapper)
+
+        key = {"tensor": name, "dims": dims, "dtype": dtype.name, "layout": layout.name} | self._key() | about
+        host = self._cache.get(key, packed)
+        return ttnn.to_device(host, self.mesh_device, memory_config=ttnn.DRAM_MEMORY_CONFIG)
+
+    @property
+    def is_cached(self) -> bool:
+        """Say whether tensors made of these weights are kept on disk."""
+        return self._cache is not None
+
+    @property
+    def _cache(self) -> TensorCache | None:
+        weights = self.state_dict
+        return weights.cache if isinstance(weights, Weights) and weights.identity is not None else None
+
+    def _key(self) -> dict[str, object]:
+        """Return all that this component's tensors depend on beside their names."""
+        return {
+            "layer": self.layer,
+            "component": type(self).__name__,
+            "mesh": [self.mesh_device.shape[0], self.mesh_device.shape[1]],
+            "mesh_config": asdict(self.mesh_config),
+            "config": self.config.as_dict(),
+            "component_dtype": self.dtype.name,
+            "weights": getattr(self.state_dict, "identity", None),
+            "code": code_digest(),
+        }
 
     def bias_once(self, host: torch.Tensor) -> Any:
         """Return a bias that only column 0 adds, for partial sums that are reduced later."""

@@ -1,6 +1,6 @@
 """Stack norm, attention, norm and experts, each sum added to the stream.
 
-Letters: S sequence, H hidden.
+Letters: S sequence, B users of one device, H hidden.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import ttnn
 
 from gptoss.attention import Attention
 from gptoss.attention.kv_cache import KVCache
-from gptoss.attention.rope import Rope
+from gptoss.attention.rope import PerUser, Rope
 from gptoss.component import Component, flat, reshape_like
 from gptoss.moe.expert_bank import RESIDENT_LIMIT_BYTES
 from gptoss.moe.mlp import MLP
@@ -36,22 +36,31 @@ class DecoderLayer(Component):
         """Return [.., S, H] for a prompt [.., S, H]."""
         return reshape_like(self.prefill(flat(x)), x)
 
-    def prefill(self, x: Any, *, cache: KVCache | None = None, rotation: tuple[Any, Any] | None = None) -> Any:
-        """Return [1, 1, S, H] for a prompt [1, 1, S, H], and fill the cache if there is one."""
+    def prefill(
+        self,
+        x: Any,
+        *,
+        cache: KVCache | None = None,
+        rotation: tuple[Any, Any] | None = None,
+        user: int = 0,
+        start: int = 0,
+    ) -> Any:
+        """Return [1, 1, S, H] for a prompt [1, 1, S, H] or a chunk of one, as `Attention.prefill` does."""
         normed = self.attention_norm.prefill(x)
-        x = ttnn.add(x, self.attention.prefill(normed, cache=cache, rotation=rotation))
+        attended = self.attention.prefill(normed, cache=cache, rotation=rotation, user=user, start=start)
+        x = ttnn.add(x, attended)
         return ttnn.add(x, self.mlp.prefill(self.mlp_norm.prefill(x)))
 
     def decode(
         self,
         x: Any,
-        position: int,
+        positions: PerUser,
         cache: KVCache,
         *,
         rotation: tuple[Any, Any] | None = None,
     ) -> Any:
-        """Return [1, 1, 1, H] for the token at ``position``."""
+        """Return [1, 1, B, H] for a token of each user [1, 1, B, H], as `Attention.decode` does."""
         normed = self.attention_norm.prefill(x)
-        attended = self.attention.decode(normed, position, cache, rotation=rotation)
+        attended = self.attention.decode(normed, positions, cache, rotation=rotation)
         x = ttnn.add(x, attended)
         return ttnn.add(x, self.mlp.decode(self.mlp_norm.prefill(x)))

@@ -16,11 +16,13 @@ from typing import Any
 
 from gptoss.config import GptOssConfig
 
-__all__ = ["COL_AXIS", "ROW_AXIS", "TILE", "MeshConfig", "MeshConfigError", "Split"]
+__all__ = ["COL_AXIS", "ROW_AXIS", "TILE", "USERS", "MeshConfig", "MeshConfigError", "Split"]
 
 ROW_AXIS = 0
 COL_AXIS = 1
 TILE = 32
+# As many users as a device decodes at once: one row of a tile for each.
+USERS = TILE
 
 
 class MeshConfigError(ValueError):
@@ -84,6 +86,18 @@ class MeshConfig:
     def user_rows(self) -> int:
         """Rows that share the users out: all of them in the throughput layout, else one that stands for all."""
         return self.shape[0] if self.throughput else 1
+
+    def local_users(self, users: int) -> int:
+        """Return how many of the mesh's users one device decodes; raise if it cannot, with what could."""
+        rows = self.user_rows
+        if users < 1 or users % rows:
+            raise self._error(f"users={users} does not divide by rows={rows}, which share them out")
+        if users <= rows * USERS:
+            return users // rows
+        fact = f"users={users} over rows={rows} leaves {users // rows} for each device, which decodes {USERS} at most"
+        if users <= self.shape[0] * USERS:
+            raise self._error(f"{fact}; the throughput layout shares them over the mesh's {self.shape[0]} rows")
+        raise self._error(f"{fact}; use the throughput layout of a mesh of {-(-users // USERS)} rows or more")
 
     @property
     def tp(self) -> int:

@@ -146,14 +146,23 @@ class Reference:
 
     def model(self, tokens: Tensor, *, layers: int, caches: list[ReferenceCache] | None = None) -> Tensor:
         """Return logits [S, V] of token ids [S] that follow those in the caches."""
-        embedding = self._tensor("model.embed_tokens.weight")
-        x = torch.stack([embedding[token] for token in tokens.tolist()])
+        x = self._rows("model.embed_tokens.weight", tokens.tolist())
         for layer in range(layers):
             x = self.layer(x, layer, caches[layer] if caches else None)
-        return self.rms_norm(x, "model.norm") @ self._tensor("lm_head.weight").T
+        return self._head(self.rms_norm(x, "model.norm"))
 
     def _tensor(self, name: str) -> Tensor:
         return self.state_dict[name].to(torch.float32)
+
+    def _rows(self, name: str, indices: list[int]) -> Tensor:
+        lazy = getattr(self.state_dict, "rows", None)
+        made: Tensor = lazy(name, indices) if lazy else self.state_dict[name][indices]
+        return made.to(torch.float32)
+
+    def _head(self, x: Tensor) -> Tensor:
+        """Return logits [S, V], a part of the vocabulary at a time: all of it in float32 would take gigabytes."""
+        parts = torch.split(self.state_dict["lm_head.weight"], 8192)
+        return torch.cat([x @ part.to(torch.float32).T for part in parts], dim=1)
 
     def _linear(self, x: Tensor, name: str, *, always_bias: bool = False) -> Tensor:
         y = x @ self._tensor(f"{name}.weight").T

@@ -1,4 +1,4 @@
-"""The ``meshsweep`` command: plan, run, report.
+"""The ``meshsweep`` command: plan, run, report, thresholds.
 
 Exit codes: 0 everything planned ran and passed, 1 failures, 2 a mistake of the user's
 (one line each), 3 infrastructure.
@@ -33,6 +33,7 @@ examples:
   meshsweep run --dtype bfloat16 -k router  one dtype, tests named router
   meshsweep run --mesh 1x8 -- -x --pdb -n0  anything pytest understands, after --
   meshsweep report                          the last run's summary again
+  meshsweep thresholds                      what the last run measured, beside the floors
 
 exit codes:
   0  everything that was planned ran and passed
@@ -84,12 +85,20 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--ci", choices=["github"], help="print the job list of a CI system as JSON instead")
     run = _command(commands, "run", _run, "run the cells and write the summary; other options go to pytest")
     _add_selection(run)
+    run.add_argument(
+        "--seed", type=_whole, metavar="N", help="draw other inputs: part of every test's seed (default: 0)"
+    )
+    run.add_argument("--measure", action="store_true", help="record numbers without holding them to their floors")
     report = _command(commands, "report", _report, "show a run's summary again, or merge several runs into one")
     _add_places(report)
     report.add_argument("runs", nargs="*", metavar="RUN", help="run name or directory (default: the latest)")
     report.add_argument("--into", metavar="DIR", help="write summary.xml, .json and .md of all RUNs here")
     report.add_argument("--expect", metavar="FILE", help="job list of `plan --ci`: cells without a result are failures")
     report.add_argument("--markdown", action="store_true", help="print Markdown instead of a table")
+    thresholds = _command(
+        commands, "thresholds", _thresholds, "show what runs measured beside the floors, and raise the floors"
+    )
+    _add_thresholds(thresholds)
     return parser
 
 
@@ -99,6 +108,18 @@ def _command(commands: Any, name: str, function: Any, text: str) -> argparse.Arg
     )
     parser.set_defaults(command=function)
     return parser
+
+
+def _add_thresholds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="run name or directory (default: the latest)")
+    parser.add_argument("--all", action="store_true", dest="everything", help="look at every run that is kept")
+    parser.add_argument("--write", action="store_true", help="add and raise floors in MATRIX/floors.toml; lower none")
+    parser.add_argument(
+        "--lower", action="append", default=[], metavar="COMPONENT", help="lower its floors too; may be repeated"
+    )
+    parser.add_argument("--reason", metavar="TEXT", help="why, kept in the lowered rows")
+    parser.add_argument("--matrix", metavar="DIR", help="the matrix files (default: ROOT/matrix)")
+    _add_places(parser)
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +144,12 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     _add_places(parser)
 
 
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
@@ -141,12 +168,10 @@ class _Places:
 
 def _made(ours: argparse.Namespace, places: _Places) -> tuple[Any, Any]:
     """Return the matrix and the plan of a command line."""
-    from meshsweep import backends, loader, plan, selection
+    from meshsweep import backends, plan, selection
     from meshsweep.cell import Cell
 
-    if not places.matrix.is_dir():
-        raise UserError(f"{places.matrix}: no such directory; run this in a project with matrix/, or use --matrix")
-    matrix = loader.load(places.matrix)
+    matrix = _loaded(places)
     chosen = selection.Selection(
         tier=ours.tier or matrix.defaults.tier,
         environment=ours.env or matrix.defaults.environment,
@@ -156,18 +181,33 @@ def _made(ours: argparse.Namespace, places: _Places) -> tuple[Any, Any]:
         scales=tuple(ours.scale),
         cells=tuple(Cell.parse(cell) for cell in ours.cell),
     )
-    _check_suite(places, matrix.defaults.suite)
+    _check_suites(places, matrix)
     workers = ours.workers or _cores()
     made = plan.make(matrix, chosen, selection.expand(matrix, chosen), workers=workers)
     backends.get(matrix.environments[made.environment])
     return matrix, made
 
 
-def _check_suite(places: _Places, suite: Sequence[str]) -> None:
+def _loaded(places: _Places) -> Any:
+    from meshsweep import loader
+
+    if not places.matrix.is_dir():
+        raise UserError(f"{places.matrix}: no such directory; run this in a project with matrix/, or use --matrix")
+    return loader.load(places.matrix)
+
+
+def _check_suites(places: _Places, matrix: Any) -> None:
     # pytest would run the whole project in place of a folder that is not there.
-    missing = [path for path in suite if not (places.root / path).exists()]
-    if missing:
-        raise UserError(f"{places.matrix.name}/defaults.toml suite: {', '.join(missing)} not found in {places.root}")
+    suites = {"defaults.toml": matrix.defaults.suite}
+    suites |= {f"tiers.toml [tiers.{name}]": tier.suite for name, tier in matrix.tiers.items()}
+    missing = {where: [path for path in suite if not (places.root / path).exists()] for where, suite in suites.items()}
+    faults = [
+        f"{places.matrix.name}/{where} suite: {', '.join(paths)} not found in {places.root}"
+        for where, paths in missing.items()
+        if paths
+    ]
+    if faults:
+        raise UserError("\n".join(faults))
 
 
 def _cores() -> int:
@@ -191,13 +231,15 @@ def _plan(ours: argparse.Namespace, extra: list[str]) -> int:
 
 def _run(ours: argparse.Namespace, extra: list[str]) -> int:
     from meshsweep import report, rundir, runner, summary
+    from meshsweep.ledger import MEASURE
 
     places = _Places(ours)
     matrix, made = _made(ours, places)
     label = "-".join(ours.mesh) or "sweep"
     directory = rundir.create(places.home, label)
+    extra = [*([MEASURE] if ours.measure else []), *([f"--sweep-seed={ours.seed}"] if ours.seed else []), *extra]
     found = runner.run(
-        made, directory, root=places.root, matrix=places.matrix, suite=matrix.defaults.suite, extra=extra
+        made, directory, root=places.root, matrix=places.matrix, suite=matrix.suite(made.tier), extra=extra
     )
     report.show(found, _console())
     print(f"summary: {_short(directory.path, places.root)}/summary.md (.xml, .json)")
@@ -218,13 +260,30 @@ def _report(ours: argparse.Namespace, extra: list[str]) -> int:
     return summary.exit_code(found.ledger)
 
 
+def _thresholds(ours: argparse.Namespace, extra: list[str]) -> int:
+    from meshsweep import floors, loader, ratchet, samples, thresholds
+
+    thresholds.check(ours.runs, everything=ours.everything, write=ours.write, lower=ours.lower, reason=ours.reason)
+    places = _Places(ours)
+    matrix = _loaded(places)
+    found = samples.collect(places.home, ours.runs, everything=ours.everything)
+    turned = ratchet.turn(matrix.floors, found, lower=ours.lower, reason=ours.reason)
+    if ours.write and turned.changed:
+        floors.write(places.matrix / "floors.toml", turned.floors)
+        matrix = loader.load(places.matrix)
+    listed = thresholds.lines(matrix, found)
+    thresholds.show(listed, thresholds.unmeasured(matrix, found), _console(200))
+    thresholds.show_turn(turned, _console(), has_written=ours.write)
+    return 0 if all(line.is_held for line in listed) else 1
+
+
 def _short(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
-def _console() -> Any:
+def _console(log_width: int = 160) -> Any:
     from rich.console import Console
 
     # A number cut short is worse than a wrapped line, and a log has no width at all.
-    width = max(Console().width, 112) if sys.stdout.isatty() else 160
+    width = max(Console().width, 112) if sys.stdout.isatty() else log_width
     return Console(width=width, highlight=False)

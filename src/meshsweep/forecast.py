@@ -35,7 +35,8 @@ def show(made: Plan, home: Path, *, root: Path, matrix: Matrix, extra: Sequence[
         rundir = RunDir(Path(scratch) / "plan")
         rundir.path.mkdir()
         plan.write(made, rundir.plan)
-        tests = [_collect(rundir, wave, root=root, matrix=matrix, extra=extra) for wave in made.waves]
+        suite = matrix.suite(made.tier)
+        tests = [_collect(rundir, wave, root=root, matrix=matrix, suite=suite, extra=extra) for wave in made.waves]
     if not any(tests):
         raise UserError("nothing to run: no test of the suite is left after -k, -m and the named paths")
     for wave, found in zip(made.waves, tests, strict=True):
@@ -45,8 +46,10 @@ def show(made: Plan, home: Path, *, root: Path, matrix: Matrix, extra: Sequence[
             console.print(f"{word} {cell}: {reason}", highlight=False)
 
 
-def _collect(rundir: RunDir, wave: Wave, *, root: Path, matrix: Matrix, extra: Sequence[str]) -> list[tuple[str, str]]:
-    shared = pytest_command(rundir, wave, root=root, matrix=matrix.root, suite=matrix.defaults.suite)
+def _collect(
+    rundir: RunDir, wave: Wave, *, root: Path, matrix: Matrix, suite: Sequence[str], extra: Sequence[str]
+) -> list[tuple[str, str]]:
+    shared = pytest_command(rundir, wave, root=root, matrix=matrix.root, suite=suite)
     command = [*shared, "--collect-only", "-q", "-n0", *extra]
     done = subprocess.run(command, cwd=root, env=one_thread(), capture_output=True, text=True, check=False)
     collection = rundir.collection(wave.name)

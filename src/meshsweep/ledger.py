@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["BAD", "NO_CELL", "Ledger", "Result", "Row", "fold", "merge", "rows", "short_name"]
+__all__ = ["BAD", "MEASURE", "NO_CELL", "Ledger", "Result", "Row", "as_number", "fold", "merge", "rows", "short_name"]
 
 #: The cell of a test that asks for no mesh.
 NO_CELL = "no mesh"
+
+#: The option of pytest's with which a run records numbers and holds none of them to its floor.
+MEASURE = "--sweep-measure"
 
 #: Outcomes that make a run fail.
 BAD = frozenset({"failed", "crashed", "infra", "not-run"})
@@ -40,7 +43,7 @@ class Result:
     def pcc(self) -> float | None:
         """The lowest PCC that the test recorded, if any; one that is no number is the lowest."""
         values = [value for name, value in self.properties.items() if name.startswith("pcc.")]
-        return min(map(_number, values), key=_badness, default=None)
+        return min(map(as_number, values), key=_badness, default=None)
 
     @property
     def waived(self) -> int:
@@ -123,6 +126,9 @@ class _Fold:
 
     def on_run_started(self, event: Mapping[str, Any]) -> None:
         self.run = event
+        if MEASURE in event.get("arguments", ()):
+            # Such a run must never pass for a good one.
+            self.problems.append("no comparison was held to its floor: this run measured only")
         self.last = event["t"]
 
     def on_collected(self, event: Mapping[str, Any]) -> None:
@@ -290,7 +296,8 @@ def short_name(test: str) -> str:
     return test.partition("[")[0].rpartition("::")[2]
 
 
-def _number(value: object) -> float:
+def as_number(value: object) -> float:
+    """Return a recorded value as a float, NaN for what is none."""
     # A tensor or numpy scalar has become text on its way through the log.
     try:
         return float(str(value))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from meshsweep import floors
 from meshsweep.errors import MatrixError, UserError, nearest
 from meshsweep.matrix import (
     Defaults,
@@ -111,6 +112,7 @@ class _Axes:
             dtypes=table.names("dtypes", self._dtypes, self._dtypes.names or ()),
             scales=table.names("scales", self._scales),
             timeout_minutes=table.count("timeout_minutes"),
+            suite=table.texts("suite", ()),
         )
 
     def rules(self, kind: str) -> tuple[Rule, ...]:
@@ -133,23 +135,9 @@ class _Axes:
 
     def floors(self) -> tuple[Floor, ...]:
         top = self.reader.file("floors.toml", optional=True)
-        found = []
-        for row in top.rows("floor"):
-            found.append(
-                Floor(
-                    component=row.text("component"),
-                    dtype=row.name("dtype", self._dtypes),
-                    scale=row.name("scale", self._scales, None),
-                    mesh=row.name("mesh", self._meshes, None),
-                    pcc=row.number("pcc", low=0, high=1),
-                    max_error=row.number("max_error", low=0, high=10),
-                )
-            )
-            row.number("measured_pcc", None, low=-1, high=1)
-            row.number("measured_max_error", None, low=0, high=10)
-            row.close()
+        found = floors.read(top, dtypes=self._dtypes, scales=self._scales, meshes=self._meshes)
         top.close()
-        return tuple(found)
+        return found
 
     def sessions(self) -> dict[str, SessionSpec]:
         def build(name: str, table: Table) -> SessionSpec:

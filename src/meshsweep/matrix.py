@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from meshsweep.cell import Cell
 from meshsweep.errors import SelectionError
+from meshsweep.measure import MEASURES
 from meshsweep.shape import MeshShape
 
 __all__ = [
@@ -89,7 +92,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """A named choice of meshes, dtypes and scales, with its CI time limit."""
+    """A named choice of meshes, dtypes and scales, with its CI time limit; without a suite it runs the default one."""
 
     name: str
     about: str
@@ -97,6 +100,7 @@ class Tier:
     dtypes: tuple[str, ...]
     scales: tuple[str, ...]
     timeout_minutes: int
+    suite: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,14 +133,42 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floor:
-    """The least PCC and the greatest relative error a component may show."""
+    """The bounds of a component, and what they were measured at.
+
+    A bound is the least PCC or share of tokens, or the greatest error; None where it has none. ``measured`` holds
+    the worst values that the bounds follow from, ``measured_on`` over how much, ``reason`` why one was lowered.
+    """
 
     component: str
     dtype: str
     scale: str | None
     mesh: str | None
-    pcc: float
-    max_error: float
+    pcc: float | None = None
+    max_error: float | None = None
+    rms_error: float | None = None
+    top1: float | None = None
+    top5: float | None = None
+    measured: Mapping[str, float] = field(default_factory=dict)
+    measured_on: Mapping[str, int] = field(default_factory=dict)
+    reason: str | None = None
+
+    @classmethod
+    def open(cls, component: str, cell: Cell) -> Floor:
+        """Return bounds that every number passes."""
+        loosest: dict[str, Any] = {m.name: m.perfect - 2 if m.perfect else math.inf for m in MEASURES.values()}
+        return cls(component=component, dtype=cell.dtype, scale=cell.scale, mesh=cell.mesh, **loosest)
+
+    @property
+    def bounds(self) -> Mapping[str, float]:
+        """The bounds that the row has, by the name of what is measured."""
+        found = {name: getattr(self, name) for name in MEASURES}
+        return {name: bound for name, bound in found.items() if bound is not None}
+
+    def covers(self, component: str, cell: Cell) -> bool:
+        """Return whether the row speaks of a component in a cell."""
+        return (self.component, self.dtype) == (component, cell.dtype) and (
+            self.scale in (None, cell.scale) and self.mesh in (None, cell.mesh)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,25 +213,26 @@ class Matrix:
     sessions: Mapping[str, SessionSpec]
     defaults: Defaults
 
+    def suite(self, tier: str) -> tuple[str, ...]:
+        """Return the paths of the tests that a tier runs."""
+        return self.tiers[tier].suite or self.defaults.suite
+
     def floor(self, component: str, cell: Cell) -> Floor:
         """Return the most specific floor of a component in a cell.
 
         Raises SelectionError where matrix/floors.toml has none.
         """
-        rows = [row for row in self.floors if _covers(row, component, cell)]
-        if not rows:
+        found = self.find_floor(component, cell)
+        if found is None:
             known = sorted({row.component for row in self.floors})
             raise SelectionError(
-                f"matrix/floors.toml: no floor for component {component!r} in {cell.dtype}; "
-                f"add a [[floor]] row (components with one: {', '.join(known) or 'none'})"
+                f"matrix/floors.toml: no floor for component {component!r} in {cell.dtype}; measure it with "
+                "`meshsweep run --measure`, then `meshsweep thresholds --write` "
+                f"(components with one: {', '.join(known) or 'none'})"
             )
-        return max(rows, key=lambda row: (row.mesh is not None, row.scale is not None))
+        return found
 
-
-def _covers(row: Floor, component: str, cell: Cell) -> bool:
-    return (
-        row.component == component
-        and row.dtype == cell.dtype
-        and row.scale in (None, cell.scale)
-        and row.mesh in (None, cell.mesh)
-    )
+    def find_floor(self, component: str, cell: Cell) -> Floor | None:
+        """Return the most specific floor of a component in a cell, if there is any."""
+        rows = [row for row in self.floors if row.covers(component, cell)]
+        return max(rows, key=lambda row: (row.mesh is not None, row.scale is not None), default=None)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
+from meshsweep.measure import MEASURES, worst
 
 __all__ = ["INFRA", "Phases", "plain"]
 
@@ -72,14 +73,8 @@ class Phases:
 def _worst(name: str, before: Any, value: Any) -> Any:
     """Return the value that stands where a test has recorded a name more than once: the worst one."""
     numbers = isinstance(before, int | float) and isinstance(value, int | float)
-    if not numbers or math.isnan(value):
-        return value
-    if name.startswith("pcc."):
-        # In this order a NaN, the worst of all, stays.
-        return min(before, value)
-    if name.startswith("max_error."):
-        return max(before, value)
-    return value
+    measure = MEASURES.get(name.partition(".")[0])
+    return worst(measure, (before, value)) if numbers and measure else value
 
 
 def plain(value: Any) -> Any:

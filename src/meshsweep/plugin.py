@@ -5,8 +5,9 @@ Outside a project with a ``matrix/`` folder it does nothing.
 
 from __future__ import annotations
 
+import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from meshsweep import backends, loader, plan, selection
 from meshsweep.cell import Cell
 from meshsweep.errors import UserError
 from meshsweep.expansion import Expander
+from meshsweep.ledger import MEASURE
 from meshsweep.marks import MARK
-from meshsweep.matrix import Environment, Matrix
+from meshsweep.matrix import Environment, Floor, Matrix
 from meshsweep.meshpool import MeshPool
 from meshsweep.outcome import INFRA
 from meshsweep.rundir import RunDir
@@ -57,9 +59,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, text in _AXES.items():
         group.addoption(name, action="append", default=[], metavar="NAME", help=text)
     group.addoption("--sweep-tier", metavar="NAME", help="run the cells of this tier of matrix/tiers.toml")
+    group.addoption("--sweep-seed", type=_whole, default=0, metavar="N", help="draw other inputs: part of every seed")
+    group.addoption(MEASURE, action="store_true", help="hold no comparison to its floor, only record its numbers")
     group.addoption("--sweep-matrix", metavar="DIR", help="where the matrix files are (default: ROOTDIR/matrix)")
     group.addoption("--meshsweep-run", metavar="DIR", help="run directory; set by `meshsweep run`")
     group.addoption("--meshsweep-wave", metavar="NAME", help="wave of that run; set by `meshsweep run`")
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -193,6 +203,14 @@ def cell(request: pytest.FixtureRequest) -> Cell:
 
 
 @pytest.fixture
+def floor(request: pytest.FixtureRequest, matrix: Matrix, cell: Cell) -> Callable[[str], Floor]:
+    """Return the function that tells the floor of a component in this cell; while measuring, one that all pass."""
+    if request.config.getoption(MEASURE):
+        return lambda component: Floor.open(component, cell)
+    return lambda component: matrix.floor(component, cell)
+
+
+@pytest.fixture
 def mesh_device(
     request: pytest.FixtureRequest,
     matrix: Matrix,
@@ -217,8 +235,8 @@ def mesh_device(
 
 @pytest.fixture
 def reset_seeds(request: pytest.FixtureRequest) -> int:
-    """Seed every generator from the test's id, and record the seed."""
-    seed = seed_of(request.node.nodeid)
+    """Seed every generator from the test's id and --sweep-seed, and record the seed."""
+    seed = seed_of(request.node.nodeid, request.config.getoption("--sweep-seed"))
     seed_everything(seed)
     # Not through record_property, which warns where the user has pytest write JUnit.
     request.node.user_properties.append(("seed", seed))

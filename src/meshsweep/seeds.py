@@ -9,9 +9,10 @@ import sys
 __all__ = ["seed_everything", "seed_of"]
 
 
-def seed_of(test: str) -> int:
-    """Return the seed of a test id, from 0 to 2**32 - 1."""
-    return int.from_bytes(hashlib.sha256(test.encode()).digest()[:4], "big")
+def seed_of(test: str, number: int = 0) -> int:
+    """Return the seed of a test id, from 0 to 2**32 - 1; another ``number`` gives another seed."""
+    drawn = f"{test}#{number}" if number else test
+    return int.from_bytes(hashlib.sha256(drawn.encode()).digest()[:4], "big")
 
 
 def seed_everything(seed: int) -> None:

@@ -38,6 +38,9 @@ class Table:
         self._note = note
         self._read: set[str] = set()
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._data
+
     def text(self, key: str, default: Any = _REQUIRED) -> Any:
         """Return a string that is not empty."""
         return self._get(key, default, lambda v: isinstance(v, str) and bool(v), "a non-empty string")

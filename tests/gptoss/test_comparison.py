@@ -9,7 +9,7 @@ import torch
 
 from gptoss.testing.comparison import Floor, compare, copies, correlation
 
-FLOOR = Floor(pcc=0.99, max_error=0.1)
+FLOOR = Floor(pcc=0.99, max_error=0.1, rms_error=0.1)
 SHAPE = (2, 2)
 
 
@@ -27,7 +27,9 @@ def test_equal_copies_pass_with_their_numbers(expected):
     verdict = judge([expected[None, None]] * 4, expected)
 
     assert verdict
-    assert str(verdict) == "PCC 1.000000 >= 0.99; max error 0 <= 0.1 (experts, bfloat4_b, 2x2, seed 0)"
+    assert (
+        str(verdict) == "PCC 1.000000 >= 0.99; max error 0 <= 0.1; rms error 0 <= 0.1 (experts, bfloat4_b, 2x2, seed 0)"
+    )
 
 
 def test_numbers_stand_beside_their_bounds(expected):
@@ -37,18 +39,40 @@ def test_numbers_stand_beside_their_bounds(expected):
 
     assert not verdict
     assert re.fullmatch(
-        r"PCC 0\.[67]\d{5} < 0\.99; max error [\d.]+ > 0\.1 \(experts, bfloat4_b, 2x2, seed 0\)", str(verdict)
+        r"PCC 0\.[67]\d{5} < 0\.99; max error [\d.]+ > 0\.1; rms error [\d.]+ > 0\.1 "
+        r"\(experts, bfloat4_b, 2x2, seed 0\)",
+        str(verdict),
     )
     assert repr(verdict) == str(verdict)
 
 
-def test_scaled_output_fails_by_its_error(expected):
-    # Correlation cannot see a factor.
-    verdict = judge([expected * 1.5] * 4, expected)
+@pytest.mark.parametrize(
+    ("change", "pcc", "rms"),
+    [
+        (lambda x: x * 1.5, 1.0, 0.5),
+        (lambda x: x * 1.02, 1.0, 0.02),
+        (lambda x: x + 0.02, 1.0, 0.02),
+    ],
+    ids=["half as much again", "two per cent more", "shifted"],
+)
+def test_what_correlation_cannot_see_fails_by_its_error(expected, change, pcc, rms):
+    # A bfloat16 component's floors are as close as these.
+    verdict = judge([change(expected)] * 4, expected, floor=Floor(pcc=0.99996, max_error=0.03, rms_error=0.009))
 
     assert not verdict
-    assert verdict.pcc == pytest.approx(1.0)
-    assert verdict.max_error == pytest.approx(0.5)
+    assert verdict.pcc == pytest.approx(pcc)
+    assert verdict.rms_error == pytest.approx(rms, rel=0.05)
+
+
+def test_rms_error_alone_fails(expected):
+    # Every value is a little off, none by much.
+    signs = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1)).sign()
+
+    verdict = judge([expected + 0.15 * signs] * 4, expected)
+
+    assert not verdict
+    assert (verdict.pcc > 0.98, verdict.max_error < 0.1) == (True, True)
+    assert verdict.rms_error == pytest.approx(0.15, rel=0.05)
 
 
 def test_one_bad_device_of_four_fails(expected):
@@ -85,7 +109,26 @@ def test_constant_output_fails(expected):
     verdict = judge([torch.full_like(expected, 0.5)] * 4, expected)
 
     assert not verdict
-    assert "the output is the constant 0.5" in str(verdict)
+    assert "the output is the constant 0.5, which has no correlation" in str(verdict)
+
+
+def test_constant_fails_even_where_it_is_right(expected):
+    constant = torch.full_like(expected, 0.5)
+
+    verdict = judge([constant] * 4, constant)
+
+    assert not verdict
+    assert (verdict.max_error, verdict.rms_error, str(verdict.pcc)) == (0.0, 0.0, "nan")
+
+
+def test_not_a_number_on_one_device_is_its_numbers(expected):
+    broken = expected.clone()
+    broken[3, 3] = float("nan")
+
+    verdict = judge([expected] * 3 + [broken], expected)
+
+    assert not verdict
+    assert {str(verdict.pcc), str(verdict.max_error), str(verdict.rms_error)} == {"nan"}
 
 
 def test_zeros_do_not_match_zeros(expected):

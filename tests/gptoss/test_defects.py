@@ -130,7 +130,7 @@ def write_cache_one_late(patch):
     def change(real):
         def update(self, keys, values, position):
             index = int(ttnn.to_torch(ttnn.get_device_tensors(position)[0])) + 1
-            real(self, keys, values, self.position(index))
+            real(self, keys, values, self.positions(index))
 
         return update
 
@@ -156,8 +156,8 @@ def keep_half_split_order(patch):
 
 def unscale_rope(patch):
     def change(real):
-        return lambda config, length: tuple(
-            table / (0.1 * torch.tensor(config.rope_scaling_factor).log() + 1) for table in real(config, length)
+        return lambda config, positions: tuple(
+            table / (0.1 * torch.tensor(config.rope_scaling_factor).log() + 1) for table in real(config, positions)
         )
 
     wrap(patch, rope, "tables", change)

@@ -38,7 +38,6 @@ def test_tokens_are_clear_in_every_layer(reference):
     reference.model(tokens, layers=2)
 
     assert tokens.shape == (24,)
-    # The prompt is computed at once here and token by token there: equal but for rounding.
     assert gaps(reference.scores[0]).min() > MARGIN - 1e-4
     assert gaps(reference.scores[1]).min() > 2 * MARGIN - 1e-4
 

@@ -94,3 +94,46 @@ def test_throughput_needs_whole_experts_on_each_device():
 
     with pytest.raises(MeshConfigError, match="num_local_experts=48 does not divide by devices=32"):
         config.check(GptOssConfig(num_local_experts=48))
+
+
+@pytest.mark.parametrize(
+    ("shape", "throughput", "users", "each"),
+    [((1, 8), False, 32, 32), ((4, 8), False, 32, 32), ((4, 8), True, 128, 32), ((2, 4), True, 2, 1)],
+)
+def test_users_are_shared_out_over_rows(shape, throughput, users, each):
+    config = MeshConfig(shape, decode=Split(tp=shape[1]), prefill=Split(tp=shape[1]))
+
+    assert (config.for_throughput() if throughput else config).local_users(users) == each
+
+
+@pytest.mark.parametrize(
+    ("shape", "throughput", "users", "message"),
+    [
+        ((4, 8), True, 30, "mesh 4x8: users=30 does not divide by rows=4, which share them out"),
+        ((4, 8), False, 0, "mesh 4x8: users=0 does not divide by rows=1, which share them out"),
+        (
+            (4, 8),
+            False,
+            128,
+            (
+                "mesh 4x8: users=128 over rows=1 leaves 128 for each device, which decodes 32 at most; "
+                "the throughput layout shares them over the mesh's 4 rows"
+            ),
+        ),
+        (
+            (2, 4),
+            True,
+            128,
+            (
+                "mesh 2x4: users=128 over rows=2 leaves 64 for each device, which decodes 32 at most; "
+                "use the throughput layout of a mesh of 4 rows or more"
+            ),
+        ),
+    ],
+)
+def test_users_that_a_mesh_cannot_serve_are_refused(shape, throughput, users, message):
+    config = MeshConfig(shape, decode=Split(tp=shape[1]), prefill=Split(tp=shape[1]))
+    config = config.for_throughput() if throughput else config
+
+    with pytest.raises(MeshConfigError, match=re.escape(message)):
+        config.local_users(users)

@@ -55,12 +55,29 @@ def test_packing_rounds_to_the_nearest():
     assert mxfp4.unpack(*mxfp4.pack(weights))[:4, 0].tolist() == [6.0, 2.0, -3.0, 0.0]
 
 
-def test_unpacked_values_fit_bfloat16():
-    blocks = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16)
+def test_every_byte_at_every_scale_is_exact():
+    codes = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16)
+    magnitudes = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0], dtype=torch.float64)
 
-    weights = mxfp4.unpack(blocks, torch.arange(100, 116, dtype=torch.uint8)[None])
+    for scale in range(0, 253, 4):
+        column = mxfp4.unpack(codes, torch.full((1, 16), scale, dtype=torch.uint8))[:, 0]
 
-    assert torch.equal(weights, weights.bfloat16().float())
+        for row in range(512):
+            code = (row // 2 >> 4 * (row % 2)) & 15
+            value = magnitudes[code & 7] * (-1) ** (code >> 3) * 2.0 ** (scale - 127)
+            assert column[row].double() == value
+
+
+def test_room_that_is_given_is_filled():
+    generator = torch.Generator().manual_seed(4)
+    blocks = torch.randint(0, 256, (2, 3, 2, 16), dtype=torch.uint8, generator=generator)
+    scales = torch.randint(110, 140, (2, 3, 2), dtype=torch.uint8, generator=generator)
+    room = torch.full((2, 64, 3), torch.nan, dtype=torch.bfloat16)
+
+    made = mxfp4.unpack(blocks, scales, room)
+
+    assert made is room
+    assert all(torch.equal(room[e], mxfp4.unpack(blocks[e], scales[e])) for e in range(2))
 
 
 def test_ragged_input_is_refused():

@@ -31,7 +31,7 @@ def reference():
 
 
 def test_norm_of_a_constant_row_is_its_weight(reference):
-    weight = reference.state_dict["model.norm.weight"]
+    weight = reference.state_dict["model.norm.weight"].float()
 
     actual = reference.rms_norm(torch.full((2, 64), 100.0), "model.norm")
 
@@ -108,7 +108,7 @@ def test_swiglu_clamps_gate_above_and_up_on_both_sides():
 
 def test_made_up_weights_reach_the_clamp(reference):
     x = torch.randn(64, 64)
-    gates = x @ reference.state_dict.expert("model.layers.0.mlp.experts.gate_up_proj", 0)
+    gates = x @ reference.state_dict.expert("model.layers.0.mlp.experts.gate_up_proj", 0).float()
 
     assert 0.0005 < (gates.abs() > CONFIG.swiglu_limit).float().mean() < 0.05
 
@@ -160,4 +160,4 @@ def test_biases_can_be_absent():
 
     actual = Reference(config, weights)._linear(x, "model.layers.0.self_attn.q_proj")
 
-    assert torch.equal(actual, x @ weights["model.layers.0.self_attn.q_proj.weight"].T)
+    assert torch.equal(actual, x @ weights["model.layers.0.self_attn.q_proj.weight"].float().T)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gptoss.attention.rope import Rope, inverse_frequencies, pair_order, tables
+from gptoss.attention.rope import Rope, head_sharded, inverse_frequencies, pair_order, tables
 from gptoss.config import GptOssConfig
 from gptoss.reference import Reference, rotate
+from gptoss.testing.comparison import copies
 
 TINY = GptOssConfig(head_dim=32, initial_context_length=64)
 
@@ -20,7 +21,7 @@ def test_frequencies_are_the_references(config):
 
 
 def test_tables_hold_each_value_twice():
-    cos, sin = tables(TINY, 100)
+    cos, sin = tables(TINY, range(100))
     expected_cos, expected_sin = Reference(TINY, {}).rope_tables(list(range(100)))
 
     assert torch.allclose(cos[:, 0::2], expected_cos, atol=1e-6)
@@ -34,7 +35,7 @@ def test_pair_order_brings_halves_together():
 
 def test_pairs_rotate_as_halves_do():
     heads = torch.randn(10, 2, 32)
-    cos, sin = tables(TINY, 10)
+    cos, sin = tables(TINY, range(10))
     order = pair_order(1, 32)
     pairs = heads[..., order]
     swapped = torch.stack([-pairs[..., 1::2], pairs[..., 0::2]], dim=-1).flatten(-2)
@@ -45,10 +46,37 @@ def test_pairs_rotate_as_halves_do():
     assert torch.allclose(actual, expected, atol=1e-5)
 
 
-def test_position_beyond_the_tables_is_refused(mesh):
-    rope = Rope(mesh, TINY, length=64)
+def test_position_beyond_the_model_is_refused(mesh):
+    rope = Rope(mesh, TINY.replace(max_position_embeddings=64))
 
-    with pytest.raises(ValueError, match="position 64: rope tables end at 64; raise length"):
-        rope.row(64)
-    with pytest.raises(ValueError, match="position 99: rope tables end at 64"):
-        rope.rows(100)
+    with pytest.raises(ValueError, match="position 64: the model ends at max_position_embeddings=64"):
+        rope.row([3, 64])
+    with pytest.raises(ValueError, match="position 99: the model ends at max_position_embeddings=64"):
+        rope.rows(40, start=60)
+
+
+def test_rows_start_where_they_should(mesh):
+    rope = Rope(mesh, TINY)
+
+    for later, all_of_them in zip(rope.rows(32, start=64), rope.rows(96), strict=True):
+        expected = copies(all_of_them, (2, 4))[0, 0][:, :, 64:]
+        assert torch.equal(copies(later, (2, 4))[0, 0], expected)
+
+
+@pytest.mark.parametrize("positions", [[3, 0, 70, -1], (3, 0, 70, -1), torch.tensor([3, 0, 70, -1])])
+def test_every_user_has_a_row_of_its_own(mesh, positions):
+    expected = tables(TINY, [3, 0, 70, 0])[0].bfloat16().float()
+
+    together, _ = Rope(mesh, TINY).row(positions)
+    apart, _ = Rope(mesh, TINY, user_rows=2).row(positions)
+
+    assert torch.equal(copies(together, (2, 4))[0, 0][0, :, 0], expected)
+    assert list(apart.shape) == [1, 2, 1, 32]
+    assert torch.equal(copies(apart, (2, 4), (1, None))[0, 0][0, :, 0], expected)
+
+
+def test_users_lie_on_cores_of_their_own(mesh):
+    config = head_sharded(mesh, 64, num_heads=40, users=13)
+
+    assert config.shard_spec.num_cores() == 13
+    assert config.shard_spec.shape == [64, 64]

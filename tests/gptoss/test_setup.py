@@ -9,12 +9,15 @@ import pytest
 import torch
 import ttnn
 
-from gptoss.config import ConfigError
+from gptoss.component import place
+from gptoss.config import ConfigError, GptOssConfig
 from gptoss.testing.bench import Bench, bench_of, bind
 from gptoss.testing.comparison import Floor
 from gptoss.testing.factory import Setup, TestFactory
-from gptoss.weights import DummyWeights, checkpoint
-from gptoss.weights.checkpoint import Checkpoint
+from gptoss.weights import DummyWeights, writer
+from gptoss.weights.checkpoint import Checkpoint, OtherModelError
+from gptoss.weights.tensor_cache import at
+from meshsweep.matrix import Floor as FloorRow
 
 SMALL = {
     "hidden_size": 64,
@@ -26,6 +29,9 @@ SMALL = {
     "head_dim": 32,
     "vocab_size": 96,
 }
+
+
+BOUNDS_OF_TOKENS = FloorRow(component="generation", dtype="bfloat4_b", scale=None, mesh=None, top1=0.9, top5=1.0)
 
 
 def small_bench(**changes):
@@ -95,7 +101,39 @@ def test_floor_and_numbers_of_a_component_are_recorded(mesh):
         verdict = TestFactory.compare_tensors([host] * 8, host, mesh, component="mlp")
 
     assert verdict
-    assert recorded == {"pcc.mlp": pytest.approx(1.0), "max_error.mlp": 0.0, "floor.mlp": 0.9}
+    assert recorded == {"pcc.mlp": pytest.approx(1.0), "max_error.mlp": 0.0, "rms_error.mlp": 0.0, "floor.mlp": 0.9}
+
+
+def test_component_of_tokens_has_no_floor_for_values(mesh):
+    host = torch.randn(32, 64)
+    bench = small_bench(floor=lambda component: BOUNDS_OF_TOKENS)
+
+    with bind(mesh, bench), pytest.raises(ValueError, match="component 'generation' has a floor for tokens only"):
+        TestFactory.compare_tensors([host] * 8, host, mesh, component="generation")
+
+
+def test_near_ties_of_a_router_are_recorded(mesh):
+    recorded = {}
+    scores = torch.tensor([[1.0, 0.999, -1.0], [2.0, 1.0, 0.0]])
+    weights = [torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])] * 8
+
+    with bind(mesh, small_bench(record=recorded.__setitem__)):
+        assert not TestFactory.compare_experts(weights, scores, mesh, k=1, component="router")
+        assert TestFactory.compare_experts(weights, scores, mesh, k=1, component="router", near_ties=1)
+
+    assert recorded == {"near_ties.router": 1}
+
+
+def test_shares_of_tokens_are_recorded_and_held(mesh):
+    recorded, tokens = {}, torch.tensor([1, 2, 3])
+    logits = torch.nn.functional.one_hot(torch.tensor([5, 1, 2, 0]), 8).float()[None, None]
+    bench = small_bench(floor=lambda component: BOUNDS_OF_TOKENS, record=recorded.__setitem__)
+
+    with bind(mesh, bench):
+        verdict = TestFactory.compare_generation([place(mesh, logits)], tokens, mesh, component="generation")
+
+    assert not verdict
+    assert recorded["top1.generation"] == pytest.approx(2 / 3)
 
 
 def test_verdict_names_component_cell_and_seed(mesh):
@@ -138,7 +176,7 @@ def test_checkpoint_weights_reach_the_setup(mesh, tmp_path):
     bench = small_bench(checkpoint=tmp_path)
     with bind(mesh, replace(bench, checkpoint=None)):
         made = TestFactory.setup_test(mesh).state_dict
-    checkpoint.write(tmp_path, made, packed=True)
+    writer.write(tmp_path, GptOssConfig(**bench.config), made, packed=True)
 
     with bind(mesh, bench):
         setup = TestFactory.setup_test(mesh)
@@ -146,6 +184,33 @@ def test_checkpoint_weights_reach_the_setup(mesh, tmp_path):
 
     assert isinstance(setup.state_dict, Checkpoint)
     assert isinstance(changed.state_dict, DummyWeights), "a checkpoint has weights of its own sizes only"
+
+
+@pytest.mark.parametrize(
+    ("scales", "remedy"),
+    [
+        ({"small": SMALL, "smaller": SMALL | {"vocab_size": 64}}, "run with --scale smaller"),
+        ({"small": SMALL}, "declare a scale of its sizes in matrix/scales.toml"),
+    ],
+)
+def test_checkpoint_of_another_scale_is_refused(mesh, tmp_path, scales, remedy):
+    config = GptOssConfig(**SMALL | {"vocab_size": 64})
+    writer.write(tmp_path, config, DummyWeights(config))
+
+    with bind(mesh, small_bench(checkpoint=tmp_path, scales=scales)), pytest.raises(OtherModelError) as caught:
+        TestFactory.setup_test(mesh)
+
+    assert str(caught.value).splitlines() == [
+        f"{tmp_path}/config.json: vocab_size expected 96, found 64",
+        f"{tmp_path} is not of the cell's scale small; {remedy}",
+    ]
+
+
+def test_weights_have_the_cache_of_the_bench(mesh, tmp_path):
+    with bind(mesh, small_bench(weight_cache=tmp_path)):
+        assert TestFactory.setup_test(mesh).state_dict.cache is at(tmp_path)
+    with bind(mesh, small_bench()):
+        assert TestFactory.setup_test(mesh).state_dict.cache is None
 
 
 def test_routing_that_is_drawn_is_a_routing(mesh):

@@ -7,6 +7,7 @@ import torch
 
 from gptoss.config import GptOssConfig
 from gptoss.weights import DummyWeights, expert_tensor, shapes
+from gptoss.weights.dummy import OUT_OF_REACH
 
 SIZES = {
     "hidden_size": 64,
@@ -84,7 +85,7 @@ def test_bfloat16_holds_every_value(weights):
 
 
 def test_spread_keeps_products_near_one(weights):
-    q = weights["model.layers.0.self_attn.q_proj.weight"]
+    q = weights["model.layers.0.self_attn.q_proj.weight"].float()
 
     assert q.std() * 64**0.5 == pytest.approx(1.0, rel=0.05)
     assert weights["model.layers.0.self_attn.sinks"].abs().min() > 0
@@ -94,3 +95,42 @@ def test_spread_keeps_products_near_one(weights):
 def test_unknown_name_is_a_key_error(weights):
     with pytest.raises(KeyError, match="lm_tail"):
         weights["lm_tail.weight"]
+
+
+def test_pool_leaves_few_experts_within_reach():
+    config, router = GptOssConfig(**{**SIZES, "num_local_experts": 16}), "model.layers.1.mlp.router.bias"
+    pools = [DummyWeights(config, pool=4, pool_seed=seed)[router] > -OUT_OF_REACH / 2 for seed in range(24)]
+
+    assert [int(within.sum()) for within in pools] == [4] * 24
+    assert torch.stack(pools).any(dim=0).all(), "over many seeds every expert has its turn"
+    assert not torch.equal(pools[0], pools[1])
+
+
+def test_pool_changes_nothing_but_other_biases():
+    config, router = GptOssConfig(**{**SIZES, "num_local_experts": 16}), "model.layers.1.mlp.router.bias"
+    plain, pooled = DummyWeights(config), DummyWeights(config, pool=4)
+
+    within = pooled[router] > -OUT_OF_REACH / 2
+
+    assert torch.equal(pooled[router][within], plain[router][within])
+    assert torch.equal(pooled[GATE_UP], plain[GATE_UP])
+    assert pooled.identity == plain.identity, "what is kept on disk serves tests of any pool"
+
+
+def test_rows_are_those_of_the_table():
+    config = GptOssConfig(**{**SIZES, "vocab_size": 200})
+    table = DummyWeights(config)["lm_head.weight"]
+
+    # The first and the last row of a block, a block twice, and one that the end cuts short.
+    rows = DummyWeights(config).rows("lm_head.weight", [64, 63, 199, 65])
+
+    assert torch.equal(rows, table[[64, 63, 199, 65]])
+
+
+def test_only_so_many_bytes_are_kept():
+    weights = DummyWeights(GptOssConfig(**SIZES), keep_bytes=3 * 64 * 64 * 2)
+    experts = [weights.expert(GATE_UP, e) for e in range(4)]
+
+    assert weights.expert(GATE_UP, 3) is experts[3]
+    assert weights.expert(GATE_UP, 0) is not experts[0], "the one that was used longest ago is made anew"
+    assert torch.equal(weights.expert(GATE_UP, 0), experts[0])

@@ -15,7 +15,7 @@ import pytest
 
 from meshsweep.cli import main
 
-from .project import TTNN, Done, Project, environment
+from .project import MATRIX, TTNN, Done, Project, environment
 
 ONE_CELL = ("run", "--cell", "1x1-bfloat16-tiny", "--workers", "1")
 MESH = ("run", "--mesh", "1x1", "--scale", "tiny")
@@ -293,6 +293,21 @@ def test_killed_pytest_is_infrastructure(project: Project) -> None:
     assert "wave-0: pytest ended with signal SIGKILL" in done.lines
     assert "note: wave-0.junit.xml: missing; captured output is lost" in done.lines
     assert main(["report", "--root", str(project.root)]) == project.summary()["exit_code"] == 3
+
+
+def test_tier_has_a_suite_of_its_own(project: Project) -> None:
+    project.suite("def test_1(cell): pass\n")
+    project.write("tests/more/test_more.py", "def test_2(cell): pass\n")
+    project.write("matrix/tiers.toml", MATRIX["tiers.toml"] + 'suite = ["tests/unit", "tests/more"]\n')
+    nightly = ["--tier", "nightly", "-n0"]
+    plan = project.meshsweep("plan", *nightly)
+    project.meshsweep("run", *nightly)
+    found = sorted(project.results())
+    project.meshsweep(*ONE_CELL, "-n0")
+
+    assert any("2 tests" in line for line in plan.lines)
+    assert found == ["test_1[1x8-bfloat16-big]", "test_2[1x8-bfloat16-big]"]
+    assert list(project.results()) == ["test_1[1x1-bfloat16-tiny]"]
 
 
 def test_mesh_that_fails_to_open(project: Project) -> None:

@@ -103,6 +103,7 @@ EMULATED = """
     before = "ttemu" in sys.modules
     import ttnn
     print(before, ttnn.mark, os.environ["TTEMU_MACHINE"], "TT_VISIBLE_DEVICES" in os.environ)
+    print(os.environ["THP_MEM_ALLOC_ENABLE"], "torch" in sys.modules)
 """
 
 
@@ -122,7 +123,7 @@ def test_emulator_loads_on_first_import(tmp_path: Path) -> None:
     project.write("script.py", EMULATED)
     done = project.call("script.py")
 
-    assert (done.out, done.err) == ("False the emulator galaxy False\n", "")
+    assert (done.out, done.err) == ("False the emulator galaxy False\n1 False\n", "")
 
 
 @pytest.mark.parametrize(("meshes", "chips"), [(["1x8"], 8), (["1x1", "1x8"], 32)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -92,8 +93,7 @@ def test_mistakes_of_matrix_are_lines(here: Project, capsys: pytest.CaptureFixtu
         ),
         "meshsweep: matrix/floors.toml [[floor]] 1 component: missing; expected a non-empty string",
         "meshsweep: matrix/floors.toml [[floor]] 1 dtype: missing; expected a non-empty string",
-        "meshsweep: matrix/floors.toml [[floor]] 1 pcc: missing; expected a number from 0 to 1",
-        "meshsweep: matrix/floors.toml [[floor]] 1 max_error: missing; expected a number from 0 to 10",
+        "meshsweep: matrix/floors.toml [[floor]] 1: bounds too little; expected pcc and max_error or top1 and top5",
     ]
 
 
@@ -126,6 +126,17 @@ def test_missing_suite_is_refused(here: Project, capsys: pytest.CaptureFixture[s
     )
 
 
+def test_missing_suite_of_any_tier_is_refused(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    tiers = (here.root / "matrix/tiers.toml").read_text(encoding="utf-8")
+    here.write("matrix/tiers.toml", tiers + 'suite = ["tests/unit", "tests/more"]\n')
+    code = main(["run"])
+
+    assert (code, capsys.readouterr().err) == (
+        2,
+        f"meshsweep: matrix/tiers.toml [tiers.nightly] suite: tests/more not found in {here.root}\n",
+    )
+
+
 def test_unknown_backend_is_refused(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
     here.write("matrix/environments.toml", '[environments.fake]\nabout = "x"\nbackend = "ttn"\n')
     code = main(["run"])
@@ -154,6 +165,7 @@ def test_file_in_place_of_home(here: Project, capsys: pytest.CaptureFixture[str]
         (["rum"], "invalid choice: 'rum' (choose from"),
         (["run", "--workers", "0"], "argument --workers: '0' is not a whole number of at least 1"),
         (["run", "--workers", "two"], "argument --workers: 'two' is not a whole number of at least 1"),
+        (["run", "--seed", "-1"], "argument --seed: '-1' is not a whole number"),
         (["plan", "--ci", "gitlab"], "argument --ci: invalid choice: 'gitlab' (choose from"),
         (["report", "--verbose"], "unrecognized arguments: --verbose"),
     ],
@@ -192,7 +204,7 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert (caught.value.code, capsys.readouterr().out) == (0, f"meshsweep {__version__}\n")
 
 
-@pytest.mark.parametrize("command", ["plan", "run", "report"])
+@pytest.mark.parametrize("command", ["plan", "run", "report", "thresholds"])
 def test_help_knows_every_command(capsys: pytest.CaptureFixture[str], command: str) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
@@ -200,7 +212,7 @@ def test_help_knows_every_command(capsys: pytest.CaptureFixture[str], command: s
     with pytest.raises(SystemExit):
         main([command, "--help"])
 
-    assert f"\n    {command} " in overview
+    assert re.search(rf"^    {command}\s", overview, re.MULTILINE)
     assert capsys.readouterr().out.startswith(f"usage: meshsweep {command} ")
 
 

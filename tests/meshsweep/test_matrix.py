@@ -20,18 +20,21 @@ FLOORS = """
     dtype = "bfloat8_b"
     pcc = 0.90
     max_error = 0.1
+    reason = "written by hand"
     [[floor]]
     component = "experts"
     dtype = "bfloat8_b"
     mesh = "1x8"
     pcc = 0.94
     max_error = 0.1
+    reason = "written by hand"
     [[floor]]
     component = "experts"
     dtype = "bfloat8_b"
     scale = "tiny"
     pcc = 0.92
     max_error = 0.1
+    reason = "written by hand"
 """
 
 
@@ -74,6 +77,6 @@ def test_missing_floor_is_an_error(tmp_path: Path, floors: str, known: str) -> N
         matrix.floor("router", CELL)
 
     assert str(caught.value) == (
-        "matrix/floors.toml: no floor for component 'router' in bfloat8_b; "
-        f"add a [[floor]] row (components with one: {known})"
+        "matrix/floors.toml: no floor for component 'router' in bfloat8_b; measure it with `meshsweep run --measure`, "
+        f"then `meshsweep thresholds --write` (components with one: {known})"
     )

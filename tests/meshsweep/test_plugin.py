@@ -125,24 +125,60 @@ def test_seed_is_recorded_and_stable(project: Project) -> None:
     assert len({line.split()[2] for line in first}) == 2
 
 
+FLOORS = """
+    [[floor]]
+    component = "experts"
+    dtype = "bfloat8_b"
+    pcc = 0.98
+    max_error = 0.15
+    measured_pcc = 0.99
+    measured_max_error = 0.1
+"""
+
+
 def test_matrix_fixture_knows_the_floors(project: Project) -> None:
-    project.declare(
-        floors="""
-            [[floor]]
-            component = "experts"
-            dtype = "bfloat8_b"
-            pcc = 0.98
-            max_error = 0.1
-        """
-    )
+    project.declare(floors=FLOORS)
     project.suite("""
-        def test_x(matrix, cell):
+        def test_x(matrix, cell, floor):
             assert matrix.floor("experts", cell).pcc == 0.98
+            assert floor("experts").max_error == 0.15
             assert matrix.meshes[cell.mesh].decode.tp == 8
             assert matrix.scales[cell.scale].config["hidden_size"] == 256
     """)
 
     assert project.pytest().code == 0
+
+
+def test_measuring_holds_nothing_to_a_floor(project: Project) -> None:
+    project.declare(floors=FLOORS)
+    project.suite("""
+        def test_x(floor):
+            for component in ("experts", "new"):
+                bounds = floor(component).bounds
+                assert bounds == {
+                    "pcc": -1, "top1": -1, "top5": -1, "max_error": float("inf"), "rms_error": float("inf")
+                }
+    """)
+
+    assert project.pytest("--sweep-measure").code == 0
+    assert project.pytest().code == 1
+
+
+def test_seed_option_draws_other_inputs(project: Project) -> None:
+    project.suite("""
+        def test_x(cell, reset_seeds):
+            print("seed", reset_seeds)
+    """)
+    seeds = [
+        re.findall(r"seed (\d+)", project.pytest("-s", "-q", *options).out)
+        for options in ([], ["--sweep-seed", "0"], ["--sweep-seed", "1"], ["--sweep-seed", "1"])
+    ]
+
+    assert seeds[0] == seeds[1] != seeds[2] == seeds[3]
+
+
+def test_seed_that_is_no_number_is_refused(project: Project) -> None:
+    assert "argument --sweep-seed: 'x' is not a whole number" in project.pytest("--sweep-seed", "x").err
 
 
 def test_workers_of_bare_xdist_work(project: Project) -> None:

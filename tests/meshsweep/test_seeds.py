@@ -16,6 +16,10 @@ def test_neighbouring_ids_have_different_seeds() -> None:
     assert len({seed_of(f"test_{number}") for number in range(1000)}) == 1000
 
 
+def test_another_number_gives_other_seeds() -> None:
+    assert len({seed_of("test_x", number) for number in range(1000)} | {seed_of("test_x")}) == 1000
+
+
 def test_same_seed_repeats_random_numbers() -> None:
     seed_everything(seed_of("test_x"))
     first = random.random()

@@ -85,6 +85,7 @@ def test_listing_explains_every_session(project: Project) -> None:
         ("mesh_4x4", "Run the suite on a 4x4 mesh."),
         ("sweep", "Run the suite on every mesh of a tier."),
         ("report", "Show the summary of the last run, or merge several."),
+        ("thresholds", "Show what the last run measured beside the floors, or raise them."),
         *(
             (f"mesh_{mesh}_silicon", f"Run the suite on a {mesh} mesh in the environment silicon.")
             for mesh in ("1x1", "1x2", "1x8", "4x4")

@@ -47,7 +47,7 @@ def test_rope_embeddings(mesh_device, reset_seeds):
     for position in (0, 1, setup.config.initial_context_length // 2, rope.length - 1):
         x = rounded(1, heads, head_dim)
         expected = rotate(x, *setup.reference.rope_tables([position]))[..., order]
-        one_core = head_sharded(head_dim, heads)
+        one_core = head_sharded(mesh_device, head_dim, heads)
         sent = place(mesh_device, x[None][..., order], memory_config=one_core)
         actual = rope.decode(sent, rope.row(position))
         assert TestFactory.compare_tensors(
@@ -77,7 +77,7 @@ def test_scaled_dot_product_attention(mesh_device, reset_seeds):
         cache.fill(*sent[1:])
         for position in (0, length - 1):
             token = place(mesh_device, q[position][None, None], dims=token_heads)
-            actual = attention.attend_cached(token, cache, cache.position(position))
+            actual = attention.attend_cached(token, cache, cache.positions(position))
             about = f"layer {layer}, position {position}"
             assert TestFactory.compare_tensors(
                 actual, expected[position], mesh_device, component="sdpa_decode", dims=token_heads, about=about

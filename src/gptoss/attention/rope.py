@@ -1,6 +1,6 @@
 """Rotate queries and keys by their positions, with YaRN's stretched frequencies.
 
-Letters: S sequence, L longest sequence, N heads of a device, D head_dim. The rotation works on
+Letters: S sequence, B users of a device, N heads of a device, D head_dim. The rotation works on
 adjacent pairs (0,1), (2,3)...; published weights pair element i with i + D/2, so the rows of their
 q and k projections are reordered when they are loaded (`pair_order`).
 """
@@ -8,6 +8,7 @@ q and k projections are reordered when they are loaded (`pair_order`).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +18,10 @@ from gptoss.component import place, tile_up
 from gptoss.config import GptOssConfig
 from gptoss.mesh_config import TILE
 
-__all__ = ["Rope", "head_sharded", "inverse_frequencies", "pair_order", "tables"]
+__all__ = ["PerUser", "Rope", "head_sharded", "inverse_frequencies", "listed", "pair_order", "tables"]
+
+# A number of one user, or one of each user of the mesh.
+PerUser = int | Sequence[int] | torch.Tensor
 
 
 def inverse_frequencies(config: GptOssConfig) -> torch.Tensor:
@@ -43,10 +47,10 @@ def _correction_range(config: GptOssConfig) -> tuple[float, float]:
     return low, max(min(high, config.head_dim - 1.0), low + 1e-3)
 
 
-def tables(config: GptOssConfig, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return cos and sin as [L, D] with each value twice, scaled by YaRN's attention factor."""
-    positions = torch.arange(length, dtype=torch.float64)
-    angles = torch.outer(positions, inverse_frequencies(config)).repeat_interleave(2, dim=-1)
+def tables(config: GptOssConfig, positions: Iterable[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return cos and sin of positions as [S, D] with each value twice, scaled by YaRN's attention factor."""
+    at = torch.tensor(list(positions), dtype=torch.float64)
+    angles = torch.outer(at, inverse_frequencies(config)).repeat_interleave(2, dim=-1)
     factor = 0.1 * math.log(config.rope_scaling_factor) + 1.0
     return (angles.cos() * factor).float(), (angles.sin() * factor).float()
 
@@ -58,11 +62,19 @@ def pair_order(num_heads: int, head_dim: int) -> torch.Tensor:
     return (torch.arange(num_heads)[:, None] * head_dim + within).flatten()
 
 
-def head_sharded(head_dim: int, num_heads: int = 1) -> Any:
-    """Return the memory config of one user's heads on one core, as decode kernels want them."""
+def listed(numbers: PerUser) -> list[int]:
+    """Return the number of one user, or those of all, as a list."""
+    if isinstance(numbers, torch.Tensor):
+        numbers = numbers.flatten().tolist()
+    return [numbers] if isinstance(numbers, int) else [int(number) for number in numbers]
+
+
+def head_sharded(mesh_device: Any, width: int, num_heads: int = 1, users: int = 1) -> Any:
+    """Return the memory config of heads [1, B, N, D] with user b's on core b, as decode kernels want them."""
+    grid = mesh_device.compute_with_storage_grid_size()
     return ttnn.create_sharded_memory_config(
-        shape=(tile_up(num_heads), head_dim),
-        core_grid=ttnn.CoreGrid(y=1, x=1),
+        shape=(tile_up(num_heads), width),
+        core_grid=ttnn.num_cores_to_corerangeset(users, grid, row_wise=True),
         strategy=ttnn.ShardStrategy.HEIGHT,
         orientation=ttnn.ShardOrientation.ROW_MAJOR,
         use_height_and_width_as_shard_shape=True,
@@ -79,39 +91,54 @@ def _pair_swap() -> torch.Tensor:
 
 
 class Rope:
-    """Rotation tables of one model on one mesh, for positions below ``length``."""
+    """Rotations of one model on one mesh, for as many positions as the model has."""
 
-    def __init__(self, mesh_device: Any, config: GptOssConfig, *, length: int = 4096) -> None:
+    def __init__(self, mesh_device: Any, config: GptOssConfig, *, user_rows: int = 1) -> None:
         self.mesh_device = mesh_device
-        self.head_dim = config.head_dim
-        self.length = min(length, config.max_position_embeddings)
-        self._cos, self._sin = tables(config, self.length)
+        self.config = config
+        self.user_rows = user_rows
         self._swap = place(mesh_device, _pair_swap())
-        self._swap_decode = place(mesh_device, _pair_swap(), memory_config=head_sharded(TILE))
+        self._swaps: dict[int, Any] = {}
+
+    @property
+    def length(self) -> int:
+        """Number of positions."""
+        return self.config.max_position_embeddings
 
     def prefill(self, x: Any, rotation: tuple[Any, Any]) -> Any:
         """Rotate [1, N, S, D] with the rows of `rows`."""
         return ttnn.experimental.rotary_embedding_llama(x, *rotation, self._swap, is_decode_mode=False)
 
     def decode(self, x: Any, rotation: tuple[Any, Any]) -> Any:
-        """Rotate one token's heads [1, 1, N, D], height-sharded, with the row of `row`."""
-        return ttnn.experimental.rotary_embedding_llama(x, *rotation, self._swap_decode, is_decode_mode=True)
+        """Rotate one token of each user, [1, B, N, D], height-sharded, with the rows of `row`."""
+        swap = self._swap_of(x.shape[1])
+        return ttnn.experimental.rotary_embedding_llama(x, *rotation, swap, is_decode_mode=True)
 
-    def rows(self, length: int) -> tuple[Any, Any]:
-        """Return cos and sin of positions 0 to ``length`` as [1, 1, S, D]."""
-        self._check(length - 1)
-        return self._placed(self._cos[:length]), self._placed(self._sin[:length])
+    def rows(self, length: int, start: int = 0) -> tuple[Any, Any]:
+        """Return cos and sin of ``length`` positions from ``start`` on as [1, 1, S, D]."""
+        self._check(start + length - 1)
+        cos, sin = (table[None, None] for table in tables(self.config, range(start, start + length)))
+        return place(self.mesh_device, cos), place(self.mesh_device, sin)
 
-    def row(self, position: int) -> tuple[Any, Any]:
-        """Return cos and sin of one position as [1, 1, 1, D], height-sharded."""
-        self._check(position)
-        at = slice(position, position + 1)
-        config = head_sharded(self.head_dim)
-        return self._placed(self._cos[at], config), self._placed(self._sin[at], config)
+    def row(self, positions: PerUser) -> tuple[Any, Any]:
+        """Return cos and sin of each user's position as [1, B, 1, D], height-sharded; -1 counts as 0."""
+        wanted = listed(positions)
+        self._check(*wanted)
+        cos, sin = tables(self.config, (max(position, 0) for position in wanted))
+        config = head_sharded(self.mesh_device, self.config.head_dim, users=len(wanted) // self.user_rows)
+        dims = (1, None) if self.user_rows > 1 else (None, None)
+        return tuple(
+            place(self.mesh_device, table[None, :, None], dims=dims, memory_config=config) for table in (cos, sin)
+        )
 
-    def _placed(self, table: torch.Tensor, memory_config: Any = None) -> Any:
-        return place(self.mesh_device, table[None, None], memory_config=memory_config)
+    def _swap_of(self, users: int) -> Any:
+        """Return the swap once for each user, on the user's core."""
+        if users not in self._swaps:
+            config = head_sharded(self.mesh_device, TILE, users=users)
+            self._swaps[users] = place(self.mesh_device, _pair_swap().repeat(1, 1, users, 1), memory_config=config)
+        return self._swaps[users]
 
-    def _check(self, position: int) -> None:
-        if not 0 <= position < self.length:
-            raise ValueError(f"position {position}: rope tables end at {self.length}; raise length")
+    def _check(self, *positions: int) -> None:
+        beyond = max(positions)
+        if beyond >= self.length:
+            raise ValueError(f"position {beyond}: the model ends at max_position_embeddings={self.length}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gptoss.moe.experts import Experts
 from gptoss.moe.mlp import MLP
-from gptoss.moe.router import TopKRouter
+from gptoss.moe.router import Choice, TopKRouter
+from gptoss.moe.throughput import ThroughputExperts
 
-__all__ = ["MLP", "Experts", "TopKRouter"]
+__all__ = ["MLP", "Choice", "Experts", "ThroughputExperts", "TopKRouter"]

@@ -1,8 +1,10 @@
-"""Apply each token's chosen experts and add up what they say.
+"""Apply each token's chosen experts and add up what they say, for the least delay of few users.
 
 Letters: T tokens, H hidden, I intermediate (of one device), E experts, K experts per token.
-Decode computes K experts of one token, shared out over rows; prefill computes every expert for every token
-and lets the weight zero silence those not chosen. Either way columns hold partial sums over I.
+Every row knows every token. Decode computes what is chosen and no more: the K experts of one token, shared out over
+rows by the position of their weights, or of several tokens all experts that any of them chose, which every row
+computes. Prefill computes every expert for every token and lets the weight zero silence those not chosen. Either way
+columns hold partial sums over I.
 """
 
 from __future__ import annotations
@@ -13,14 +15,16 @@ from typing import Any
 import torch
 import ttnn
 
-from gptoss.component import Component, flat, precise, reshape_like, tile_up
+from gptoss.component import flat, precise, reshape_like, tile_up
 from gptoss.mesh_config import COL_AXIS, ROW_AXIS, TILE
 from gptoss.moe.expert_bank import RESIDENT_LIMIT_BYTES, ExpertBank, ExpertSet
+from gptoss.moe.feed_forward import FeedForward
+from gptoss.moe.tokens import cut, join
 
 __all__ = ["Experts"]
 
 
-class Experts(Component):
+class Experts(FeedForward):
     """The experts of one layer behind given routing weights."""
 
     def __init__(self, *args: Any, limit_bytes: int = RESIDENT_LIMIT_BYTES, **kwargs: Any) -> None:
@@ -36,86 +40,76 @@ class Experts(Component):
         total = None
         for experts in self.bank.sets(lambda: self._chosen(routing)):
             weights = self._of_set(routing, experts)
-            groups = [
-                self._dense(rows, share, experts) for rows, share in zip(_groups(x), _groups(weights), strict=True)
-            ]
-            part = ttnn.concat(groups, dim=2) if len(groups) > 1 else groups[0]
+            groups = zip(cut(x, TILE), cut(weights, TILE), strict=True)
+            part = join([self._weighted_sum(self._of_each(rows, experts), share, experts) for rows, share in groups])
             total = part if total is None else ttnn.add(total, part)
         return self._sum_over_columns(total)
 
     def decode(self, x: Any, routing: Any) -> Any:
-        """Return [1, 1, 1, H] for one token [1, 1, 1, H] and its weights [1, 1, 1, E]."""
-        # K experts always fit in one set, and the kernel's count of weights holds for one set.
-        (y,) = [
-            self._sparse(x, self._own_share(self._of_set(routing, experts)), experts)
-            for experts in self.bank.sets(lambda: self._chosen(routing))
-        ]
-        if self.mesh_config.decode.ep > 1:
-            y = self.ccl.all_reduce(y, ROW_AXIS)
-        return self._sum_over_columns(y)
+        """Return [1, 1, T, H] for the tokens [1, 1, T, H] of T users, at most 32, and their weights [1, 1, T, E].
 
-    def _dense(self, x: Any, routing: Any, experts: ExpertSet) -> Any:
-        """Return [1, 1, T, H] of at most 32 tokens, from every expert of the set."""
-        gate = ttnn.matmul(x, experts.gate, compute_kernel_config=precise())
-        up = ttnn.matmul(x, experts.up, compute_kernel_config=precise())
-        hidden = self._swiglu(ttnn.add(gate, experts.gate_bias), ttnn.add(up, experts.up_bias))
-        # Nested, so that no product outlives its use: these are the largest activations.
-        y = ttnn.add(ttnn.matmul(hidden, experts.down, compute_kernel_config=precise()), experts.down_bias)
-        return self._weighted_sum(y, routing)
+        Every weight of a chosen expert must be other than zero.
+        """
+        ways = self.mesh_config.decode.ep if x.shape[2] == 1 else 1
+        total = None
+        for experts in self.bank.sets(lambda: self._chosen(routing)):
+            weights = self._of_set(routing, experts)
+            part = self._sparse(x, self._own_share(weights) if ways > 1 else weights, experts)
+            total = part if total is None else ttnn.add(total, part)
+        if ways > 1:
+            total = self.ccl.all_reduce(total, ROW_AXIS)
+        return self._sum_over_columns(total)
 
     def _sparse(self, x: Any, routing: Any, experts: ExpertSet) -> Any:
-        """Return [1, 1, 1, H] from the experts with a weight; the kernels skip the others."""
-        num_experts = len(experts.ids)
-        sparsity = ttnn.to_layout(routing, ttnn.ROW_MAJOR_LAYOUT)
-        # The kernel hangs unless this is exactly the number of weights that are not zero.
-        nnz = self.config.num_experts_per_tok // self.mesh_config.decode.ep
+        """Return [1, 1, T, H] from the experts that any token has a weight for; the kernels skip the others."""
+        users, num_experts, hidden_size = x.shape[2], len(experts.ids), self.config.hidden_size
         width = self.config.intermediate_size // self.tp
-        wide = {"sparsity": sparsity, "nnz": nnz, "compute_kernel_config": precise()}
-        to_width = self._program(self.config.hidden_size, width)
-        shape = (1, num_experts, 1, width)
-        gate = ttnn.sparse_matmul(x, experts.gate, program_config=to_width, **wide)
-        up = ttnn.sparse_matmul(x, experts.up, program_config=to_width, **wide)
+        sparse = {**self._asked(routing), "compute_kernel_config": precise()}
+        to_width = self._program(hidden_size, width)
+        shape = (1, num_experts, users, width)
+        gate = ttnn.sparse_matmul(x, experts.gate, program_config=to_width, **sparse)
+        up = ttnn.sparse_matmul(x, experts.up, program_config=to_width, **sparse)
         hidden = self._swiglu(
             ttnn.add(ttnn.reshape(gate, shape), experts.gate_bias),
             ttnn.add(ttnn.reshape(up, shape), experts.up_bias),
         )
         y = ttnn.sparse_matmul(
-            hidden,
-            experts.down,
-            is_input_a_sparse=True,
-            program_config=self._program(width, self.config.hidden_size),
-            **wide,
+            hidden, experts.down, is_input_a_sparse=True, program_config=self._program(width, hidden_size), **sparse
         )
-        y = ttnn.reshape(y, (1, num_experts, 1, self.config.hidden_size))
-        return self._weighted_sum(ttnn.add(y, experts.down_bias), routing)
+        return self._weighted_sum(ttnn.reshape(y, (1, num_experts, users, hidden_size)), routing, experts)
+
+    def _asked(self, routing: Any) -> dict[str, Any]:
+        """Return which experts of [1, 1, T, E] a kernel must compute, [1, 1, 1, E], and how many where that is known.
+
+        A kernel hangs unless the count is exact: K of one token, shared over rows; several may choose alike.
+        """
+        if routing.shape[2] > 1:
+            anyone = ttnn.max(routing, dim=2, keepdim=True)
+            return {"sparsity": ttnn.to_layout(anyone, ttnn.ROW_MAJOR_LAYOUT)}
+        count = self.config.num_experts_per_tok // self.mesh_config.decode.ep
+        return {"sparsity": ttnn.to_layout(routing, ttnn.ROW_MAJOR_LAYOUT), "nnz": count}
 
     def _own_share(self, routing: Any) -> Any:
         """Return [1, 1, 1, E] with only the K / EP weights, by expert index, of this row."""
-        ways = self.mesh_config.decode.ep
-        if ways == 1:
-            return routing
         flat_rows = ttnn.to_layout(routing, ttnn.ROW_MAJOR_LAYOUT)
         own = ttnn.moe_routing_remap(
             ttnn.reshape(flat_rows, (1, routing.shape[-1])),
             self.config.num_experts_per_tok,
-            ways,
+            self.mesh_config.decode.ep,
             ROW_AXIS,
         )
         own = ttnn.reshape(own, (1, 1, 1, routing.shape[-1]))
         return ttnn.to_layout(own, ttnn.TILE_LAYOUT)
 
-    def _swiglu(self, gate: Any, up: Any) -> Any:
-        """Return (up + 1) * gate * sigmoid(alpha * gate), both clamped at the limit."""
-        limit = self.config.swiglu_limit
-        gate = ttnn.clamp(gate, max=limit)
-        up = ttnn.clamp(up, min=-limit, max=limit)
-        gated = ttnn.multiply(gate, ttnn.sigmoid(ttnn.multiply(gate, self.config.swiglu_alpha)))
-        return ttnn.multiply(ttnn.add(up, 1.0), gated)
-
-    def _weighted_sum(self, y: Any, routing: Any) -> Any:
-        """Return the sum over E of [1, E, T, H] times weights [1, 1, T, E], as [1, 1, T, H]."""
-        weights = ttnn.permute(routing, (0, 3, 2, 1))
-        return ttnn.sum(ttnn.multiply(y, weights), dim=1, keepdim=True)
+    def _weighted_sum(self, y: Any, routing: Any, experts: ExpertSet) -> Any:
+        """Return the sum over E of [1, E, T, H] plus down biases, times weights [1, 1, T, E], as [1, 1, T, H]."""
+        if y.shape[2] == 1:
+            rows = ttnn.reshape(y, (1, 1, y.shape[1], y.shape[3]))
+            total = ttnn.matmul(routing, rows, compute_kernel_config=precise())
+        else:
+            weights = ttnn.permute(routing, (0, 3, 2, 1))
+            total = ttnn.sum(ttnn.multiply(y, weights), dim=1, keepdim=True)
+        return ttnn.add(total, ttnn.matmul(routing, experts.down_bias, compute_kernel_config=precise()))
 
     def _sum_over_columns(self, y: Any) -> Any:
         return self.ccl.all_reduce(y, COL_AXIS) if self.tp > 1 else y
@@ -153,13 +147,6 @@ class Experts(Component):
         """Return the columns of the weights that belong to the experts of a set."""
         if len(experts.ids) == routing.shape[-1]:
             return routing
-        columns = [ttnn.slice(routing, [0, 0, 0, e], [1, 1, routing.shape[2], e + 1]) for e in experts.ids]
+        ids = [expert for expert in experts.ids if expert is not None]
+        columns = [ttnn.slice(routing, [0, 0, 0, e], [1, 1, routing.shape[2], e + 1]) for e in ids]
         return ttnn.concat(columns, dim=3)
-
-
-def _groups(x: Any) -> list[Any]:
-    """Cut [1, 1, T, N] into groups of at most 32 tokens."""
-    rows, width = x.shape[2], x.shape[3]
-    if rows <= TILE:
-        return [x]
-    return [ttnn.slice(x, [0, 0, start, 0], [1, 1, min(start + TILE, rows), width]) for start in range(0, rows, TILE)]

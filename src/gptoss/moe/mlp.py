@@ -1,6 +1,8 @@
-"""Route each token to its experts: router, then experts, spread over the mesh.
+"""Route each token to its experts: router, then experts, spread over the mesh in one of two layouts.
 
-Letters: S sequence, H hidden. In prefill each row takes S / SP tokens and all rows join them at the end.
+Low latency: every row knows every token; in prefill each row takes S / SP of them and all rows join them at the end.
+Throughput: each row has tokens of its own, which travel to the devices that hold their experts.
+Letters: S sequence, B users of one device, H hidden.
 """
 
 from __future__ import annotations
@@ -14,17 +16,32 @@ from gptoss.mesh_config import ROW_AXIS
 from gptoss.moe.expert_bank import RESIDENT_LIMIT_BYTES
 from gptoss.moe.experts import Experts
 from gptoss.moe.router import TopKRouter
+from gptoss.moe.throughput import ThroughputExperts
+from gptoss.moe.tokens import cut, join
 
-__all__ = ["MLP"]
+__all__ = ["CHUNK_TOKENS", "MLP", "THROUGHPUT_CHUNK_TOKENS"]
+
+# As many tokens of a prompt as pass the experts at once, of all rows or of each: activations grow with them, the more
+# so where a device applies whole experts to the tokens of every row.
+CHUNK_TOKENS = 4096
+THROUGHPUT_CHUNK_TOKENS = 128
 
 
 class MLP(Component):
-    """The mixture of experts of one layer."""
+    """The mixture of experts of one layer; ``chunk_tokens``, in whole tiles of 32, bounds its activations."""
 
-    def __init__(self, *args: Any, limit_bytes: int = RESIDENT_LIMIT_BYTES, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        limit_bytes: int = RESIDENT_LIMIT_BYTES,
+        chunk_tokens: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.router = TopKRouter(*args, **kwargs)
-        self.experts = Experts(*args, limit_bytes=limit_bytes, **kwargs)
+        throughput = self.mesh_config.throughput
+        self.chunk_tokens = chunk_tokens or (THROUGHPUT_CHUNK_TOKENS if throughput else CHUNK_TOKENS)
+        self.experts: Any = (ThroughputExperts if throughput else Experts)(*args, limit_bytes=limit_bytes, **kwargs)
 
     def __call__(self, x: Any) -> Any:
         """Return [.., S, H] for a prompt [.., S, H]."""
@@ -32,6 +49,21 @@ class MLP(Component):
 
     def prefill(self, x: Any) -> Any:
         """Return [1, 1, S, H] for a prompt [1, 1, S, H]."""
+        run = self._routed if self.mesh_config.throughput else self._shared
+        return join([run(part) for part in cut(x, self.chunk_tokens)])
+
+    def decode(self, x: Any) -> Any:
+        """Return [1, 1, B, H] for one token of each user, [1, 1, B, H]."""
+        if self.mesh_config.throughput:
+            return self._routed(x)
+        return self.experts.decode(x, self.router.prefill(x))
+
+    def _routed(self, x: Any) -> Any:
+        """Return [1, 1, S, H] for tokens of this row alone."""
+        return self.experts(x, self.router.choose(x))
+
+    def _shared(self, x: Any) -> Any:
+        """Return [1, 1, S, H] for tokens that every row knows, shared out over the rows."""
         length, ways = x.shape[2], self.mesh_config.prefill.sp
         if ways == 1:
             return self._both(x)
@@ -43,10 +75,6 @@ class MLP(Component):
         if not missing:
             return y
         return ttnn.slice(y, [0, 0, 0, 0], [1, 1, length, y.shape[3]])
-
-    def decode(self, x: Any) -> Any:
-        """Return [1, 1, 1, H] for one token [1, 1, 1, H]."""
-        return self.experts.decode(x, self.router.prefill(x))
 
     def _both(self, x: Any) -> Any:
         return self.experts.prefill(x, self.router.prefill(x))

@@ -17,23 +17,38 @@ __all__ = ["Bench", "Bounds", "bench_of", "bind"]
 
 
 class Bounds(Protocol):
-    """What a floor tells: the least PCC and the greatest relative error."""
+    """What a floor tells; None where a component has no such bound."""
 
     @property
-    def pcc(self) -> float:
+    def pcc(self) -> float | None:
         """The least correlation that passes."""
 
     @property
-    def max_error(self) -> float:
+    def max_error(self) -> float | None:
         """The greatest error that passes, relative to the largest expected value."""
+
+    @property
+    def rms_error(self) -> float | None:
+        """The greatest error of all values together that passes, relative to all expected values together."""
+
+    @property
+    def top1(self) -> float | None:
+        """The least share of tokens that are the model's first choice."""
+
+    @property
+    def top5(self) -> float | None:
+        """The least share of tokens that are among the model's first five."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Loose:
     """Bounds for a device that nothing was bound to; a bound one has measured floors."""
 
-    pcc: float = 0.99
-    max_error: float = 0.1
+    pcc: float | None = 0.99
+    max_error: float | None = 0.1
+    rms_error: float | None = 0.15
+    top1: float | None = 0.8
+    top5: float | None = 0.95
 
 
 # The matrix's scale "tiny": divides evenly on every mesh up to 4x8.
@@ -77,6 +92,10 @@ class Bench:
     floor: Callable[[str], Bounds] = _loose
     record: Callable[[str, object], None] = _forget
     checkpoint: Path | None = None
+    # Where packed weights are kept from one process to the next.
+    weight_cache: Path | None = None
+    # The sizes of all declared scales, to name the one that a checkpoint of other sizes is of.
+    scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # False on devices that compute nothing (a mock): comparisons then look at shapes alone, and say so.
     values: bool = True
     # Numbers the comparisons whose values were waived, so that none is waived in silence.

@@ -1,19 +1,21 @@
 """Judge a mesh tensor against what it should be: every copy of it, on every device.
 
 A mesh axis either splits a tensor along a dim or holds copies of it. Shards are joined to whole copies first;
-each copy is then compared by correlation (PCC) and by its largest error, and copies must be alike bit for bit.
+each copy is then compared by correlation (PCC), by its largest error and by its error as a whole, and copies must be
+alike bit for bit. Correlation cannot see a factor or an offset that all values share; the errors do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import ttnn
 
-__all__ = ["Comparison", "Floor", "compare", "copies", "correlation"]
+__all__ = ["Comparison", "Floor", "compare", "copies", "correlation", "rms_error"]
 
 Dims = tuple[int | None, int | None]
 
@@ -23,13 +25,15 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floor:
-    """The least correlation and the greatest error that pass.
+    """The least correlation and the greatest errors that pass.
 
-    The error is max|actual - expected| / max|expected|.
+    ``max_error`` bounds max|actual - expected| / max|expected|, ``rms_error`` |actual - expected| / |expected| as
+    vectors.
     """
 
     pcc: float
     max_error: float
+    rms_error: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,27 +44,33 @@ class Comparison:
     floor: Floor
     pcc: float = float("nan")
     max_error: float = float("nan")
+    rms_error: float = float("nan")
     faults: tuple[str, ...] = ()
     waived: bool = False
 
     def __bool__(self) -> bool:
         if self.waived:
             return not self.faults
-        # Written so that a NaN fails.
-        return not self.faults and self.pcc >= self.floor.pcc and self.max_error <= self.floor.max_error
+        return not self.faults and all(self._held())
 
     def __str__(self) -> str:
         if self.waived:
             return f"values waived, shape as expected ({self.subject})"
-        above, below = self.pcc >= self.floor.pcc, self.max_error <= self.floor.max_error
+        above, below, near = self._held()
         parts = [
             *self.faults,
             f"PCC {self.pcc:.6f} {'>=' if above else '<'} {self.floor.pcc:.6g}",
             f"max error {self.max_error:.4g} {'<=' if below else '>'} {self.floor.max_error:.4g}",
+            f"rms error {self.rms_error:.4g} {'<=' if near else '>'} {self.floor.rms_error:.4g}",
         ]
         return f"{'; '.join(parts)} ({self.subject})"
 
     __repr__ = __str__
+
+    def _held(self) -> tuple[bool, bool, bool]:
+        # Written so that a NaN fails.
+        floor = self.floor
+        return self.pcc >= floor.pcc, self.max_error <= floor.max_error, self.rms_error <= floor.rms_error
 
 
 def correlation(actual: torch.Tensor, expected: torch.Tensor) -> float:
@@ -71,6 +81,13 @@ def correlation(actual: torch.Tensor, expected: torch.Tensor) -> float:
     if not norms.all():
         return float("nan")
     return float((pair[0] * pair[1]).sum() / norms.prod())
+
+
+def rms_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """Return |actual - expected| / |expected| as vectors in float64, NaN where all of ``expected`` is zero."""
+    expected = expected.double()
+    length = float(expected.norm())
+    return float((actual.double() - expected).norm()) / length if length else float("nan")
 
 
 def copies(actual: Any, mesh_shape: tuple[int, int], dims: Dims = (None, None)) -> dict[tuple[int, int], torch.Tensor]:
@@ -121,13 +138,20 @@ def compare(
             faults.append(f"device {place} differs from (0, 0) by {_largest(trimmed, found[0]):.4g}")
     if not values:
         return Comparison(subject=subject, floor=floor, waived=True)
-    # Tensors, since Python's min and max skip over a NaN.
-    pccs = torch.tensor([correlation(copy, expected) for copy in found], dtype=torch.float64)
-    errors = torch.tensor([_error(copy, expected) for copy in found], dtype=torch.float64)
     faults = faults[:SHOWN] + _oddities(found[0], expected)
     return Comparison(
-        subject=subject, floor=floor, pcc=float(pccs.min()), max_error=float(errors.max()), faults=tuple(faults)
+        subject=subject,
+        floor=floor,
+        pcc=_worst(torch.Tensor.min, [correlation(copy, expected) for copy in found]),
+        max_error=_worst(torch.Tensor.max, [_error(copy, expected) for copy in found]),
+        rms_error=_worst(torch.Tensor.max, [rms_error(copy, expected) for copy in found]),
+        faults=tuple(faults),
     )
+
+
+def _worst(pick: Callable[[torch.Tensor], torch.Tensor], values: list[float]) -> float:
+    # A tensor, since Python's min and max skip over a NaN.
+    return float(pick(torch.tensor(values, dtype=torch.float64)))
 
 
 def _joined(grid: dict[tuple[int, int], torch.Tensor], axis: int, dim: int) -> dict[tuple[int, int], torch.Tensor]:
@@ -159,12 +183,13 @@ def _trimmed(
 
 
 def _oddities(found: torch.Tensor, expected: torch.Tensor) -> list[str]:
+    """Say what no number tells; a constant correlates with nothing, so it is refused even where it is right."""
     odd = []
     for name, tensor in (("the expected value", expected), ("the output", found)):
         if not tensor.isfinite().all():
             odd.append(f"{name} holds {int((~tensor.isfinite()).sum())} values that are NaN or infinite")
         elif tensor.numel() > 1 and bool((tensor == tensor.flatten()[0]).all()):
-            odd.append(f"{name} is the constant {float(tensor.flatten()[0]):.4g}")
+            odd.append(f"{name} is the constant {float(tensor.flatten()[0]):.4g}, which has no correlation")
     return odd
 
 

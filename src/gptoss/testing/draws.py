@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from gptoss.reference import Reference, ReferenceCache
+from gptoss.reference import Reference
+from gptoss.weights import table_rows
 
 __all__ = ["Draws"]
 
@@ -32,23 +33,19 @@ class Draws:
         return torch.randn(length, self.config.hidden_size).bfloat16().float()
 
     def tokens(self, length: int, layers: int) -> torch.Tensor:
-        """Return token ids [S] that every router of the first ``layers`` is clear about."""
-        embedding = self.reference.state_dict["model.embed_tokens.weight"]
+        """Return token ids [S] that every router of the first ``layers`` is clear about, one after another."""
 
-        def draw() -> tuple[torch.Tensor, torch.Tensor]:
-            token = torch.randint(0, self.config.vocab_size, (1,))
-            return token, embedding[token].float()
+        def draw(count: int) -> torch.Tensor:
+            return torch.randint(0, self.config.vocab_size, (count,))
 
-        return torch.cat(self._stream(draw, length, range(layers)))
+        def embedded(tokens: torch.Tensor) -> torch.Tensor:
+            return table_rows(self.reference.state_dict, "model.embed_tokens.weight", tokens.tolist()).float()
+
+        return self._redrawn(draw, embedded, length, range(layers))
 
     def stream(self, length: int, layer: int) -> torch.Tensor:
         """Return inputs [S, H] of one decoder layer whose router is clear about them, one after another."""
-
-        def draw() -> tuple[torch.Tensor, torch.Tensor]:
-            x = self.hidden(1)
-            return x, x
-
-        return torch.cat(self._stream(draw, length, [layer]))
+        return self._redrawn(self.hidden, lambda x: x, length, [layer])
 
     def decided(self, length: int, layer: int) -> torch.Tensor:
         """Return inputs [S, H] of one router that is clear about them."""
@@ -73,28 +70,31 @@ class Draws:
         chosen = torch.randperm(count)[:pool][torch.rand(length, min(pool, count)).argsort(dim=-1)[:, :k]]
         return torch.zeros(length, count).scatter(1, chosen, shares)
 
-    def _stream(
-        self, draw: Callable[[], tuple[torch.Tensor, torch.Tensor]], length: int, layers: Sequence[int]
-    ) -> list[torch.Tensor]:
-        """Keep the first part of each draw whose second part, [1, H], passes every layer clearly."""
-        caches = {layer: ReferenceCache() for layer in layers}
-        kept: list[torch.Tensor] = []
-        while len(kept) < length:
-            drawn, x = draw()
-            if self._passes(x, caches):
-                kept.append(drawn)
-            for cache in caches.values():
-                del cache.keys[len(kept) :], cache.values[len(kept) :]
-        return kept
+    def _redrawn(
+        self,
+        draw: Callable[[int], torch.Tensor],
+        embedded: Callable[[torch.Tensor], torch.Tensor],
+        length: int,
+        layers: Sequence[int],
+    ) -> torch.Tensor:
+        """Return draws [S, ...] whose inputs ``embedded`` [S, H] pass every layer clearly.
 
-    def _passes(self, x: torch.Tensor, caches: dict[int, ReferenceCache]) -> bool:
-        for depth, (layer, cache) in enumerate(caches.items(), start=1):
+        What a token is attended by lies behind it, so the first unclear one moves on with every round.
+        """
+        drawn = draw(length)
+        while (unclear := self._unclear(embedded(drawn), layers)).any():
+            drawn[unclear] = draw(int(unclear.sum()))
+        return drawn
+
+    def _unclear(self, x: torch.Tensor, layers: Sequence[int]) -> torch.Tensor:
+        """Return which tokens [S, H] some layer's router is not clear about, [S]."""
+        unclear = torch.zeros(len(x), dtype=torch.bool)
+        for depth, layer in enumerate(layers, start=1):
             prefix = f"model.layers.{layer}"
-            x = x + self.reference.attention(self.reference.rms_norm(x, f"{prefix}.input_layernorm"), layer, cache)
+            x = x + self.reference.attention(self.reference.rms_norm(x, f"{prefix}.input_layernorm"), layer)
             routed = self.reference.rms_norm(x, f"{prefix}.post_attention_layernorm")
-            if not self.is_clear(routed, layer, depth):
-                return False
+            unclear |= ~self.is_clear(routed, layer, depth)
             # The last layer's experts have no router behind them.
-            if depth < len(caches):
+            if depth < len(layers):
                 x = x + self.reference.mlp(routed, layer)
-        return True
+        return unclear

@@ -5,6 +5,7 @@ Letters: S sequence, H hidden.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
@@ -21,12 +22,19 @@ from gptoss.reference import Reference
 from gptoss.testing.bench import Bench, bench_of, bind
 from gptoss.testing.comparison import Comparison, Floor, compare, copies
 from gptoss.testing.draws import Draws
-from gptoss.weights import DummyWeights
-from gptoss.weights.checkpoint import Checkpoint
+from gptoss.testing.generation import Generation, compare_generation
+from gptoss.testing.routing import Routing, compare_experts
+from gptoss.weights import DummyWeights, Weights, hf_config
+from gptoss.weights.checkpoint import Checkpoint, OtherModelError
+from gptoss.weights.tensor_cache import at
 
 __all__ = ["Bench", "Setup", "TestFactory", "bind"]
 
 Built = TypeVar("Built")
+
+# Twice what a token chooses, so that a router that chooses wrongly is seen; 0.4 GB at the real widths.
+POOL = 8
+POOL_ABOVE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +138,67 @@ class TestFactory:
         if verdict.waived:
             bench.record("waived", next(bench.waived))
         elif component:
-            bench.record(f"pcc.{component}", verdict.pcc)
-            bench.record(f"max_error.{component}", verdict.max_error)
+            for name in ("pcc", "max_error", "rms_error"):
+                bench.record(f"{name}.{component}", getattr(verdict, name))
             bench.record(f"floor.{component}", floor.pcc)
+        logger.log("DEBUG" if verdict else "ERROR", "{}", verdict)
+        return verdict
+
+    @staticmethod
+    def compare_experts(
+        routing: Any,
+        scores: torch.Tensor,
+        mesh_device: Any,
+        *,
+        k: int,
+        component: str,
+        dims: tuple[int | None, int | None] = (None, None),
+        near_ties: int = 0,
+    ) -> Routing:
+        """Return whether weights [.., T, E] on every device choose the best K experts of ``scores`` [T, E].
+
+        At most ``near_ties`` tokens may differ, and only where rounding explains it; how many did is recorded.
+        """
+        bench = bench_of(mesh_device)
+        found = copies(routing, _shape(mesh_device), dims)
+        verdict = compare_experts(found, scores, k=k, subject=_subject(bench, component, None), near_ties=near_ties)
+        if not bench.values:
+            verdict = replace(verdict, waived=True)
+            bench.record("waived", next(bench.waived))
+        else:
+            bench.record(f"near_ties.{component}", verdict.near_ties)
+        logger.log("DEBUG" if verdict else "ERROR", "{}", verdict)
+        return verdict
+
+    @staticmethod
+    def compare_generation(
+        outputs: Sequence[Any],
+        tokens: torch.Tensor,
+        mesh_device: Any,
+        *,
+        component: str,
+        dims: tuple[int | None, int | None] = (None, None),
+    ) -> Generation:
+        """Return whether every copy of logits chooses ``tokens`` [N] often enough, of the prompt's and each step's.
+
+        ``outputs`` are logits [1, 1, S, V] of the prompt, whose last row chooses the first token, then [1, 1, 1, V].
+        """
+        bench = bench_of(mesh_device)
+        bounds, size = bench.floor(component), len(tokens)
+        joined = copies(TestFactory.in_sequence(outputs), _shape(mesh_device), dims)
+        verdict = compare_generation(
+            [copy[..., -size:, :] for copy in joined.values()],
+            tokens,
+            least_top1=1.0 if bounds.top1 is None else bounds.top1,
+            least_top5=1.0 if bounds.top5 is None else bounds.top5,
+            subject=_subject(bench, component, None),
+        )
+        if not bench.values:
+            verdict = replace(verdict, waived=True)
+            bench.record("waived", next(bench.waived))
+        else:
+            bench.record(f"top1.{component}", verdict.top1)
+            bench.record(f"top5.{component}", verdict.top5)
         logger.log("DEBUG" if verdict else "ERROR", "{}", verdict)
         return verdict
 
@@ -171,9 +237,33 @@ def _config(bench: Bench, overrides: Mapping[str, Any]) -> GptOssConfig:
 
 def _weights(bench: Bench, config: GptOssConfig, *, own_sizes: bool) -> Mapping[str, torch.Tensor]:
     """Return the checkpoint's weights, or made-up ones where there is none of these sizes."""
-    if bench.checkpoint is None or own_sizes:
-        return DummyWeights(config)
-    return Checkpoint(bench.checkpoint, config)
+    weights = _made_up(config) if bench.checkpoint is None or own_sizes else _checkpoint(bench, config)
+    weights.cache = at(bench.weight_cache) if bench.weight_cache else None
+    return weights
+
+
+def _made_up(config: GptOssConfig) -> DummyWeights:
+    """Return weights whose routers keep to a few experts, others in every test, where a layer's are gigabytes."""
+    values = 3 * config.hidden_size * config.intermediate_size * config.num_local_experts
+    pool = POOL if values * torch.bfloat16.itemsize > POOL_ABOVE_BYTES else None
+    return DummyWeights(config, pool=pool, pool_seed=torch.initial_seed())
+
+
+def _checkpoint(bench: Bench, config: GptOssConfig) -> Weights:
+    assert bench.checkpoint is not None
+    try:
+        return Checkpoint(bench.checkpoint, config)
+    except OtherModelError as error:
+        raise OtherModelError(
+            f"{error}\n{bench.checkpoint} is not of the cell's scale {bench.scale}; {_remedy(bench)}"
+        ) from error
+
+
+def _remedy(bench: Bench) -> str:
+    assert bench.checkpoint is not None
+    found = hf_config.read(bench.checkpoint)
+    fitting = [name for name, sizes in bench.scales.items() if GptOssConfig(**sizes) == found]
+    return f"run with --scale {fitting[0]}" if fitting else "declare a scale of its sizes in matrix/scales.toml"
 
 
 def _subject(bench: Bench, component: str | None, about: object) -> str:
@@ -183,4 +273,10 @@ def _subject(bench: Bench, component: str | None, about: object) -> str:
 
 def _floor(bench: Bench, component: str | None, pcc_threshold: float | None) -> Floor:
     bounds = bench.floor(component) if component else Bench(mesh=bench.mesh).floor("")
-    return Floor(pcc=bounds.pcc if pcc_threshold is None else pcc_threshold, max_error=bounds.max_error)
+    if bounds.pcc is None or bounds.max_error is None:
+        raise ValueError(f"component {component!r} has a floor for tokens only; values need pcc and max_error")
+    return Floor(
+        pcc=bounds.pcc if pcc_threshold is None else pcc_threshold,
+        max_error=bounds.max_error,
+        rms_error=math.inf if bounds.rms_error is None else bounds.rms_error,
+    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gptoss.weights.base import Weights, expert_tensor, shapes
+from gptoss.weights.base import Weights, expert_tensor, shapes, table_rows
 from gptoss.weights.checkpoint import Checkpoint, CheckpointError
 from gptoss.weights.dummy import DummyWeights
 
-__all__ = ["Checkpoint", "CheckpointError", "DummyWeights", "Weights", "expert_tensor", "shapes"]
+__all__ = ["Checkpoint", "CheckpointError", "DummyWeights", "Weights", "expert_tensor", "shapes", "table_rows"]

@@ -7,13 +7,17 @@ Linear weights are [out, in]; expert weights are [in, out] with gate and up colu
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
 from gptoss.config import GptOssConfig
 
-__all__ = ["Shape", "Weights", "expert_tensor", "shapes"]
+if TYPE_CHECKING:
+    from gptoss.weights.tensor_cache import TensorCache
+
+__all__ = ["Shape", "Weights", "expert_tensor", "shapes", "table_rows"]
 
 Shape = tuple[int, ...]
 
@@ -21,9 +25,21 @@ Shape = tuple[int, ...]
 class Weights(Mapping[str, torch.Tensor]):
     """A lazy state dict that can hand out one expert of a stacked tensor."""
 
+    cache: TensorCache | None = None
+    """Where what the model makes of these weights is kept on disk, if it is."""
+
+    @property
+    def identity(self) -> Mapping[str, object] | None:
+        """What tells these weights from all others, as JSON holds it; None where nothing does."""
+        return None
+
     @abstractmethod
     def expert(self, name: str, index: int) -> torch.Tensor:
         """Return ``self[name][index]`` without making the other experts."""
+
+    def rows(self, name: str, indices: Sequence[int]) -> torch.Tensor:
+        """Return ``self[name][indices]``, [N, ...]; a large table is better read by its rows alone."""
+        return self[name][list(indices)]
 
 
 def expert_tensor(state_dict: Mapping[str, torch.Tensor], name: str, index: int) -> torch.Tensor:
@@ -31,6 +47,13 @@ def expert_tensor(state_dict: Mapping[str, torch.Tensor], name: str, index: int)
     if isinstance(state_dict, Weights):
         return state_dict.expert(name, index)
     return state_dict[name][index]
+
+
+def table_rows(state_dict: Mapping[str, torch.Tensor], name: str, indices: Sequence[int]) -> torch.Tensor:
+    """Return the rows ``indices`` of a tensor, [N, ...], lazily where the state dict can."""
+    if isinstance(state_dict, Weights):
+        return state_dict.rows(name, indices)
+    return state_dict[name][list(indices)]
 
 
 def shapes(config: GptOssConfig) -> dict[str, Shape]:

@@ -1,65 +1,33 @@
-"""Read published weights from a directory of safetensors files, tensor by tensor.
+"""Read published weights from a Hugging Face directory, tensor by tensor.
 
-Experts may be stored as bfloat16 or as MXFP4 blocks and scales; either way they come out as float32
-[in, out], one expert at a time. Files are checked when the directory is opened, before any weight is read.
+Experts may be stored as bfloat16 or as MXFP4 blocks and scales, which bfloat16 holds exactly; either way they come
+out as [in, out], one expert at a time. Sizes, names, shapes and files are checked when the directory is opened.
 Letters: E experts, H hidden, I intermediate.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from gptoss.config import GptOssConfig
-from gptoss.weights import mxfp4
-from gptoss.weights.base import Weights, shapes
+from gptoss.config import ConfigError, GptOssConfig
+from gptoss.weights import hf_config, mxfp4
+from gptoss.weights.base import Shape, Weights, shapes
+from gptoss.weights.safetensors import DTYPES, CheckpointError, Entry, read_header
 
-__all__ = ["Checkpoint", "CheckpointError", "Entry", "write"]
+__all__ = ["INDEX", "SINGLE", "Checkpoint", "CheckpointError", "OtherModelError"]
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-_DTYPES = {
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "U8": torch.uint8,
-}
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, with every fault that was found."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """Where one tensor lies: its file, dtype, shape and first byte."""
-
-    file: Path
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-    start: int
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the whole tensor."""
-        return prod(self.shape) * self.dtype.itemsize
-
-    def read(self, index: int | None = None) -> torch.Tensor:
-        """Return the tensor, or its slice ``index`` along the first dim."""
-        shape, start, size = self.shape, self.start, self.size_bytes
-        if index is not None:
-            shape, size = shape[1:], size // shape[0]
-            start += index * size
-        with self.file.open("rb") as file:
-            file.seek(start)
-            data = bytearray(file.read(size))
-        return torch.frombuffer(data, dtype=self.dtype).reshape(shape)
+class OtherModelError(CheckpointError):
+    """A checkpoint whose config.json describes another model than the one asked for."""
 
 
 class Checkpoint(Weights):
@@ -68,23 +36,49 @@ class Checkpoint(Weights):
     def __init__(self, directory: Path, config: GptOssConfig) -> None:
         self.directory = directory
         self._shapes = shapes(config)
-        self._entries = _entries(directory)
-        _check(self._entries, self._shapes, directory)
+        _check_sizes(directory, config)
+        found = _Listing.of(directory)
+        found.check(self._shapes)
+        if found.faults:
+            raise CheckpointError("\n".join(found.faults))
+        self._entries = found.entries
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """What tells these weights from all others: their directory, and each file's size, times and header."""
+        files = {entry.file.path.name: entry.file for entry in self._entries.values()}
+        stamps = {
+            name: [file.size_bytes, file.modified_ns, file.changed_ns, file.header_digest]
+            for name, file in sorted(files.items())
+        }
+        return {"directory": str(self.directory.resolve()), "files": stamps}
 
     def __getitem__(self, name: str) -> torch.Tensor:
         shape = self._shapes[name]
-        if f"{name}_blocks" in self._entries:
-            return torch.stack([self.expert(name, e) for e in range(shape[0])])
-        return self._entries[name].read().float()
+        if f"{name}_blocks" not in self._entries:
+            return self._entries[name].read()
+        stack = torch.empty(shape, dtype=torch.bfloat16)
+        for index, room in enumerate(stack):
+            self._unpack(name, index, room)
+        return stack
 
     def expert(self, name: str, index: int) -> torch.Tensor:
         """Return one expert's [in, out] weight or [out] bias, unpacked."""
         if name not in self._shapes:
             raise KeyError(name)
         if f"{name}_blocks" not in self._entries:
-            return self._entries[name].read(index).float()
-        blocks = self._entries[f"{name}_blocks"].read(index)
-        return mxfp4.unpack(blocks, self._entries[f"{name}_scales"].read(index))
+            return self._entries[name].read(index)
+        return self._unpack(name, index)
+
+    def rows(self, name: str, indices: Sequence[int]) -> torch.Tensor:
+        """Return rows of a table, [N, H], each read alone."""
+        if f"{name}_blocks" in self._entries:
+            return super().rows(name, indices)
+        return torch.stack([self._entries[name].read(index) for index in indices])
+
+    def _unpack(self, name: str, index: int, out: torch.Tensor | None = None) -> torch.Tensor:
+        blocks, scales = (self._entries[part].read(index) for part in _packed_names(name))
+        return mxfp4.unpack(blocks, scales, out)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._shapes)
@@ -93,109 +87,122 @@ class Checkpoint(Weights):
         return len(self._shapes)
 
 
-def _entries(directory: Path) -> dict[str, Entry]:
-    """Return every tensor of the directory, after checking that its files hold it."""
-    index, single = directory / INDEX, directory / SINGLE
-    if not index.exists():
-        if not single.exists():
-            raise CheckpointError(f"{directory}: no {INDEX} and no {SINGLE}; name a checkpoint")
-        return _header(single)
-    places: dict[str, str] = json.loads(index.read_text())["weight_map"]
-    headers = {name: _header(directory / name) for name in sorted(set(places.values()))}
-    missing = [
-        f"{directory / file}: tensor {name} is in {INDEX} but not in the file"
-        for name, file in sorted(places.items())
-        if name not in headers[file]
-    ]
-    if missing:
-        raise CheckpointError("\n".join(missing))
-    return {name: headers[file][name] for name, file in places.items()}
-
-
-def _header(file: Path) -> dict[str, Entry]:
-    """Return the tensors that a safetensors header lists: 8 bytes of length, then JSON."""
-    if not file.exists():
-        raise CheckpointError(f"{file}: missing, but {INDEX} names it; fetch it again")
-    total = file.stat().st_size
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        if 8 + length > total:
-            raise CheckpointError(f"{file}: {total} bytes, but its header alone has {length}; it is truncated")
-        listed = json.loads(opened.read(length))
-    listed.pop("__metadata__", None)
-    return {name: _entry(file, name, at, 8 + length, total) for name, at in listed.items()}
-
-
-def _entry(file: Path, name: str, at: Mapping[str, Any], base: int, total: int) -> Entry:
-    if at["dtype"] not in _DTYPES:
-        raise CheckpointError(f"{file}: tensor {name} has dtype {at['dtype']}; expected one of {', '.join(_DTYPES)}")
-    start, end = (base + offset for offset in at["data_offsets"])
-    entry = Entry(file=file, dtype=_DTYPES[at["dtype"]], shape=tuple(at["shape"]), start=start)
-    if end > total or end - start != entry.size_bytes:
-        raise CheckpointError(
-            f"{file}: tensor {name} expected {entry.size_bytes} bytes at {start}, "
-            f"found {max(min(end, total) - start, 0)}; the file is truncated"
-        )
-    return entry
-
-
-def _check(entries: Mapping[str, Entry], wanted: Mapping[str, tuple[int, ...]], directory: Path) -> None:
-    """Raise with every tensor that is absent or has another shape."""
-    faults = []
-    for name, shape in wanted.items():
-        stored = _stored_shapes(name, shape) if f"{name}_blocks" in entries else {name: shape}
-        for part, expected in stored.items():
-            if part not in entries:
-                faults.append(f"{directory}: tensor {part} expected with shape {list(expected)}, found none")
-            elif entries[part].shape != expected:
-                faults.append(
-                    f"{entries[part].file}: tensor {part} expected shape {list(expected)}, "
-                    f"found {list(entries[part].shape)}"
-                )
+def _check_sizes(directory: Path, config: GptOssConfig) -> None:
+    """Raise where a directory's config.json describes another model than ``config``."""
+    if not directory.is_dir():
+        raise CheckpointError(f"{directory}: no such directory; name one that holds {hf_config.CONFIG} and {INDEX}")
+    try:
+        faults = hf_config.differences(directory, config)
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
     if faults:
-        raise CheckpointError("\n".join(faults))
+        raise OtherModelError("\n".join(faults))
 
 
-def _stored_shapes(name: str, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the MXFP4 blocks and scales of a tensor [E, in, out]."""
-    experts, inputs, outputs = shape
-    blocks = (experts, outputs, inputs // mxfp4.BLOCK)
-    return {f"{name}_blocks": (*blocks, mxfp4.BLOCK // 2), f"{name}_scales": blocks}
+@dataclass(slots=True, kw_only=True)
+class _Listing:
+    """The tensors that a directory's files hold, every fault found so far, and names that a fault accounts for."""
 
+    directory: Path
+    entries: dict[str, Entry] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    explained: set[str] = field(default_factory=set)
 
-def write(directory: Path, weights: Mapping[str, torch.Tensor], *, packed: bool = False, files: int = 2) -> None:
-    """Write weights as bfloat16 safetensors files with an index, experts as MXFP4 if ``packed``."""
-    stored: dict[str, torch.Tensor] = {}
-    for name, tensor in weights.items():
-        if packed and name.endswith(("gate_up_proj", "down_proj")):
-            stored[f"{name}_blocks"], stored[f"{name}_scales"] = mxfp4.pack(tensor)
+    @classmethod
+    def of(cls, directory: Path) -> _Listing:
+        """Read the index, if there is one, and the headers of all files."""
+        listing = cls(directory=directory)
+        if (directory / INDEX).exists():
+            listing._read_index()
+        elif (directory / SINGLE).exists():
+            listing.entries, listing.faults = read_header(directory / SINGLE)
         else:
-            stored[name] = tensor.to(torch.bfloat16)
-    directory.mkdir(parents=True, exist_ok=True)
-    places: dict[str, str] = {}
-    names = sorted(stored)
-    for part in range(files):
-        file = f"model-{part + 1:05d}-of-{files:05d}.safetensors"
-        chosen = names[part::files]
-        _write_file(directory / file, {name: stored[name] for name in chosen})
-        places |= dict.fromkeys(chosen, file)
-    (directory / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": places}))
+            listing.faults = [f"{directory}: no {INDEX} and no {SINGLE}; name a checkpoint"]
+        return listing
+
+    def _read_index(self) -> None:
+        try:
+            places = _places(self.directory / INDEX)
+        except ValueError as error:
+            self.faults = [f"{self.directory / INDEX}: {error}"]
+            return
+        for file in sorted(set(places.values())):
+            self._read_file(self.directory / file, [name for name in places if places[name] == file])
+
+    def _read_file(self, path: Path, names: list[str]) -> None:
+        """Take in the tensors ``names``, which the index places in this file."""
+        if not path.exists():
+            self.faults.append(f"{path}: missing, but {INDEX} names it; fetch it again")
+            self.explained.update(names)
+            return
+        entries, faults = read_header(path)
+        self.faults += faults
+        self.explained.update(names if faults else [])
+        self.entries |= {name: entries[name] for name in names if name in entries}
+        if not faults:
+            self.faults += [
+                f"{path}: tensor {name} is in {INDEX} but not in the file" for name in names if name not in entries
+            ]
+
+    def check(self, wanted: Mapping[str, Shape]) -> None:
+        """Add a fault for every tensor that is absent, or of another shape or kind."""
+        if not self.entries and self.faults:
+            return
+        for name, shape in wanted.items():
+            packed = len(shape) > 1 and any(
+                part in self.entries or part in self.explained for part in _packed_names(name)
+            )
+            stored = _packed_shapes(name, shape) if packed else {name: shape}
+            for part, expected in stored.items():
+                self._check_one(part, expected, {torch.uint8} if packed else _FLOATS, wanted)
+
+    def _check_one(self, name: str, shape: Shape, dtypes: set[torch.dtype], wanted: Mapping[str, Shape]) -> None:
+        entry = self.entries.get(name)
+        if entry is None:
+            if name not in self.explained:
+                self.faults.append(self._absent(name, shape, wanted))
+            return
+        where = f"{entry.file.path}: tensor {name} expected"
+        if entry.shape != shape:
+            self.faults.append(f"{where} shape {list(shape)}, found {list(entry.shape)}")
+        if entry.dtype not in dtypes:
+            self.faults.append(f"{where} dtype {_codes(dtypes)}, found {_codes({entry.dtype})}")
+
+    def _absent(self, name: str, shape: Shape, wanted: Mapping[str, Shape]) -> str:
+        strangers = [other for other in self.entries if other not in wanted]
+        near = difflib.get_close_matches(name, strangers, n=1)
+        hint = f", but {near[0]} of shape {list(self.entries[near[0]].shape)}" if near else ""
+        return f"{self.directory}: tensor {name} expected with shape {list(shape)}, found none{hint}"
 
 
-def _write_file(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    codes = {dtype: code for code, dtype in _DTYPES.items()}
-    header, offset = {}, 0
-    for name, tensor in tensors.items():
-        end = offset + tensor.numel() * tensor.element_size()
-        header[name] = {
-            "dtype": codes[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [offset, end],
-        }
-        offset = end
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with file.open("wb") as opened:
-        opened.write(len(text).to_bytes(8, "little") + text)
-        for tensor in tensors.values():
-            opened.write(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+_FLOATS = {torch.bfloat16, torch.float16, torch.float32}
+
+
+def _codes(dtypes: set[torch.dtype]) -> str:
+    return " or ".join(code for code, dtype in DTYPES.items() if dtype in dtypes)
+
+
+def _places(index: Path) -> dict[str, str]:
+    """Return the file of each tensor, as an index names it."""
+    try:
+        record = json.loads(index.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"not JSON in UTF-8 ({error}); fetch it again") from error
+    places = record.get("weight_map") if isinstance(record, dict) else None
+    if not isinstance(places, dict) or not places:
+        raise ValueError("no weight_map; expected a table of tensors and their files")
+    wrong = [name for name, file in places.items() if not isinstance(file, str) or Path(file).name != file]
+    if wrong:
+        raise ValueError(f"places {wrong[0]} in {places[wrong[0]]!r}; expected a file beside the index")
+    return dict(sorted(places.items()))
+
+
+def _packed_names(name: str) -> tuple[str, str]:
+    return f"{name}_blocks", f"{name}_scales"
+
+
+def _packed_shapes(name: str, shape: Shape) -> dict[str, Shape]:
+    """Return the shapes of the MXFP4 blocks and scales of a tensor [.., in, out]."""
+    *experts, inputs, outputs = shape
+    scales = (*experts, outputs, inputs // mxfp4.BLOCK)
+    return dict(zip(_packed_names(name), ((*scales, mxfp4.BLOCK // 2), scales), strict=True))

@@ -14,14 +14,34 @@ BLOCK = 32
 _BIAS = 127
 _MAGNITUDES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 _VALUES = torch.tensor(_MAGNITUDES + tuple(-value for value in _MAGNITUDES))
+# What a byte holds in its low and in its high nibble: 256 values each, looked up without taking nibbles apart.
+_EVEN, _ODD = _VALUES.bfloat16().repeat(16), _VALUES.bfloat16().repeat_interleave(16)
 
 
-def unpack(blocks: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
-    """Return [.., K, N] float32 from blocks [.., N, K/32, 16] and scales [.., N, K/32]."""
-    codes = torch.stack([blocks & 0xF, blocks >> 4], dim=-1).flatten(-2)
-    values = _VALUES[codes.to(torch.int64)]
-    exponents = scales.to(torch.int32)[..., None] - _BIAS
-    return torch.ldexp(values, exponents).flatten(-2).transpose(-1, -2).contiguous()
+def unpack(blocks: torch.Tensor, scales: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    """Return [.., K, N] from blocks [.., N, K/32, 16] and scales [.., N, K/32], in ``out`` if given.
+
+    The result is bfloat16, which holds every value exactly.
+    """
+    *batch, outputs, count, _ = blocks.shape
+    if out is None:
+        out = torch.empty(*batch, count * BLOCK, outputs, dtype=torch.bfloat16)
+    rows = out.view(-1, count, BLOCK // 2, 2, outputs)
+    packed = blocks.reshape(-1, outputs, count * BLOCK // 2)
+    powers = torch.ldexp(torch.ones_like(scales, dtype=torch.float32), scales.to(torch.int32) - _BIAS)
+    for one, codes, power in zip(rows, packed, powers.bfloat16().reshape(-1, outputs, count), strict=True):
+        _unpack_one(codes.T.contiguous(), power.T.contiguous(), one)
+    return out
+
+
+def _unpack_one(codes: torch.Tensor, powers: torch.Tensor, rows: torch.Tensor) -> None:
+    """Fill rows [K/32, 16, 2, N] from bytes [K/2, N] and powers [K/32, N], a block of rows at a time."""
+    for block, power in enumerate(powers):
+        # Bytes were transposed, an eighth of what they unpack to; the scratch of one block stays in the cache.
+        index = codes[block * BLOCK // 2 : (block + 1) * BLOCK // 2].to(torch.int32).flatten()
+        for parity, table in enumerate((_EVEN, _ODD)):
+            values = table.index_select(0, index).view(BLOCK // 2, -1)
+            torch.mul(values, power, out=rows[block, :, parity])
 
 
 def pack(weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -24,6 +24,8 @@ class EmulatedBackend(TtnnBackend):
 
     def activate(self, slot: Slot | None, meshes: Sequence[Mesh]) -> None:
         """Make ``import ttnn`` mean the emulator, even where the real one is installed."""
+        # Read when torch is loaded: huge pages for large tensors, which come and go by the hundred at real sizes.
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
         if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
             sys.meta_path.insert(0, _Finder())
         if slot is not None:
