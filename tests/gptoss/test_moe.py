@@ -14,30 +14,9 @@ from gptoss.moe.router import TopKRouter
 from gptoss.moe.throughput import ThroughputExperts
 from gptoss.testing.comparison import copies
 from gptoss.testing.factory import TestFactory
-from gptoss.weights import Weights, expert_tensor
+from gptoss.testing.noted import Noted
 
 SHAPE = (2, 4)
-
-
-class Noted(Weights):
-    """Weights that note which experts' down matrices were made."""
-
-    def __init__(self, weights):
-        self.weights, self.made = weights, []
-
-    def expert(self, name, index):
-        if name.endswith("down_proj"):
-            self.made.append(index)
-        return expert_tensor(self.weights, name, index)
-
-    def __getitem__(self, name):
-        return self.weights[name]
-
-    def __iter__(self):
-        return iter(self.weights)
-
-    def __len__(self):
-        return len(self.weights)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from gptoss.component import place
 from gptoss.model import Model
 from gptoss.moe.experts import Experts
 from gptoss.reference import attend, rotate
-from gptoss.weights import Weights, expert_tensor
+from gptoss.testing.noted import Noted
 
 from ..test_factory import TestFactory, parametrize_mesh  # noqa: TID252  (as the guide writes it)
 
@@ -124,31 +124,6 @@ def test_minimal_inference_pipeline(mesh_device, reset_seeds):
     assert TestFactory.compare_tensors(logits, before, mesh_device, component="model_prefill", dims=dims)
     answers = TestFactory.in_sequence(steps)
     assert TestFactory.compare_tensors(answers, after, mesh_device, component="model_decode", dims=dims)
-
-
-class Noted(Weights):
-    """Weights that note which experts were made."""
-
-    def __init__(self, weights):
-        self.weights, self.made = weights, []
-
-    def expert(self, name, index):
-        if name.endswith("down_proj"):
-            self.made.append(index)
-        return expert_tensor(self.weights, name, index)
-
-    def __getitem__(self, name):
-        return self.weights[name]
-
-    def times(self):
-        """Return how often each expert was made, [E]."""
-        return torch.bincount(torch.tensor(self.made), minlength=len(self["model.layers.0.mlp.router.bias"]))
-
-    def __iter__(self):
-        return iter(self.weights)
-
-    def __len__(self):
-        return len(self.weights)
 
 
 @parametrize_mesh()
