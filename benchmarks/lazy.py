@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.pairs import Comparison, compare_inside, in_turn, output
+from benchmarks.pairs import Comparison, compare_inside, in_turn, output, verdict
 
 __all__ = ["Peak", "run"]
 
@@ -37,8 +37,14 @@ class Peak:
     peak_bytes: int
     bound_bytes: float
 
+    @property
+    def is_held(self) -> bool:
+        """Say whether the process held less than it may."""
+        return self.peak_bytes < self.bound_bytes
+
     def __str__(self) -> str:
-        return f"{self.name}: peak {self.peak_bytes / 1e9:.2f} GB (bound {self.bound_bytes / 1e9:.0f} GB)"
+        bound = verdict(f"{self.bound_bytes / 1e9:.0f} GB", is_held=self.is_held)
+        return f"{self.name}: peak {self.peak_bytes / 1e9:.2f} GB ({bound})"
 
 
 def run(root: Path, *, pairs: int) -> list[Comparison | Peak]:

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-__all__ = ["Comparison", "Cost", "compare", "compare_inside", "in_turn", "measure", "output"]
+__all__ = ["Comparison", "Cost", "compare", "compare_inside", "in_turn", "measure", "output", "verdict"]
+
+_FIGURES = {"wall_s": "wall", "cpu_s": "CPU"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +34,15 @@ class Comparison:
 
     name: str
     rival: str
-    bound: float
+    bound: float | None
     ours: tuple[Cost, ...]
     theirs: tuple[Cost, ...]
+    bounded: str = "cpu_s"
+
+    @property
+    def is_held(self) -> bool:
+        """Say whether the ratio of the ``bounded`` figure is within its bound; one without a bound only informs."""
+        return self.bound is None or self.ratio(self.bounded) <= self.bound
 
     def ratio(self, figure: str) -> float:
         """Return the median ratio, ours over theirs, of ``wall_s`` or ``cpu_s``."""
@@ -44,16 +52,26 @@ class Comparison:
     def __str__(self) -> str:
         wall, cpu = self.ratio("wall_s"), self.ratio("cpu_s")
         mine, other = (median(cost.wall_s for cost in costs) for costs in (self.ours, self.theirs))
+        bound = (
+            "no bound"
+            if self.bound is None
+            else f"{_FIGURES[self.bounded]} {verdict(self.bound, is_held=self.is_held)}"
+        )
         return (
-            f"{self.name} / {self.rival}: wall {wall:.3f}, CPU {cpu:.3f} (bound {self.bound}); "
+            f"{self.name} / {self.rival}: wall {wall:.3f}, CPU {cpu:.3f} ({bound}); "
             f"medians {mine:.2f} s / {other:.2f} s over {len(self.ours)} pairs"
         )
+
+
+def verdict(bound: object, *, is_held: bool) -> str:
+    """Return which side of its bound a figure lies on."""
+    return f"{'held' if is_held else 'OVER'}, bound {bound}"
 
 
 def compare(
     name: str, ours: Sequence[str], rival: str, theirs: Sequence[str], *, root: Path, pairs: int, bound: float
 ) -> Comparison:
-    """Run both commands once unmeasured, then in turn, and return what they cost."""
+    """Run both commands once unmeasured, then in turn, and return what they cost, wall time held to the bound."""
     measure(ours, root)
     measure(theirs, root)
     costs = [(measure(ours, root), measure(theirs, root)) for _ in range(pairs)]
@@ -63,6 +81,7 @@ def compare(
         bound=bound,
         ours=tuple(mine for mine, _ in costs),
         theirs=tuple(other for _, other in costs),
+        bounded="wall_s",
     )
 
 
@@ -90,8 +109,8 @@ def in_turn(ours: Callable[[], object], theirs: Callable[[], object], *, pairs: 
     return json.dumps([(_seconds(ours), _seconds(theirs)) for _ in range(pairs + 1)][1:])
 
 
-def compare_inside(name: str, rival: str, command: Sequence[str], *, root: Path, bound: float) -> Comparison:
-    """Run a command whose last line is what ``in_turn`` returns, and return the costs."""
+def compare_inside(name: str, rival: str, command: Sequence[str], *, root: Path, bound: float | None) -> Comparison:
+    """Run a command whose last line is what ``in_turn`` returns, and return the costs, CPU time held to the bound."""
     ours, theirs = (
         tuple(Cost(wall_s=wall_s, cpu_s=cpu_s) for wall_s, cpu_s in half)
         for half in zip(*json.loads(output(command, root).splitlines()[-1]), strict=True)

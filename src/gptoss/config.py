@@ -6,7 +6,8 @@ Fields may be set after construction, as tests do to scale a model, but only fie
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 __all__ = ["ConfigError", "GptOssConfig"]
@@ -61,6 +62,12 @@ class GptOssConfig:
         return GptOssConfig(**(self.as_dict() | values))
 
 
+_POSITIVE: tuple[str, Callable[[float], bool]] = ("above 0", lambda value: 0 < value < math.inf)
+# RoPE divides by the logarithm of the one; YaRN stretches by the other, and never compresses.
+_BOUNDS: Mapping[str, tuple[str, Callable[[float], bool]]] = {
+    "rope_theta": ("above 1", lambda value: 1 < value < math.inf),
+    "rope_scaling_factor": ("of 1 or more", lambda value: 1 <= value < math.inf),
+}
 _KINDS: Mapping[str, str] = {field.name: str(field.type) for field in fields(GptOssConfig)}
 
 
@@ -78,7 +85,8 @@ def _checked(name: str, value: object) -> object:
         return value
     if kind == "int" and isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
-    if kind == "float" and isinstance(value, int | float) and not isinstance(value, bool):
+    bound, holds = _BOUNDS.get(name, _POSITIVE)
+    if kind == "float" and isinstance(value, int | float) and value is not True and holds(value):
         return float(value)
-    wanted = {"bool": "true or false", "int": "a positive whole number", "float": "a number"}[kind]
+    wanted = {"bool": "true or false", "int": "a positive whole number", "float": f"a number {bound}"}[kind]
     raise ConfigError(f"GptOssConfig.{name} = {value!r}; expected {wanted}")

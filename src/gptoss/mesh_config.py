@@ -88,7 +88,11 @@ class MeshConfig:
         return self.shape[0] if self.throughput else 1
 
     def local_users(self, users: int) -> int:
-        """Return how many of the mesh's users one device decodes; raise if it cannot, with what could."""
+        """Return how many of the mesh's users one device decodes; raise if it cannot, with what could.
+
+        The decode kernels of ttnn give each user a row of one tile, so a device decodes 32 at most: 128 users need the
+        throughput layout on a mesh of four rows, such as 4x8, and a mesh of two rows decodes 64.
+        """
         rows = self.user_rows
         if users < 1 or users % rows:
             raise self._error(f"users={users} does not divide by rows={rows}, which share them out")

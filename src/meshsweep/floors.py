@@ -7,30 +7,31 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from meshsweep.errors import InfraError
 from meshsweep.matrix import Floor
-from meshsweep.measure import LEAST_PCC, MEASURES
+from meshsweep.measure import MEASURES
 from meshsweep.toml import Known, Table
 
-__all__ = ["read", "render", "write"]
+__all__ = ["read", "render", "unexplained", "write"]
 
 _REQUIRED = (("pcc", "max_error"), ("top1", "top5"))
 _COUNTS = ("meshes", "scales", "samples")
 
 _HEADER = """\
 # What each component may differ by: pcc is the least correlation with the reference, max_error the greatest
-# |actual - expected| over the largest |expected|, rms_error |actual - expected| over |expected|, both as vectors; top1
-# and top5 are the least shares of generated tokens that are the model's first choice, or among its first five.
+# |actual - expected| over the largest |expected|, rms_error |actual - expected| over |expected|, both as vectors,
+# slope_error the factor that all values share, less 1, and four standard errors of it; top1 and top5 are the least
+# shares of generated tokens that are the model's first choice, or among its first five.
 #
 # Written by `meshsweep thresholds --write`, which raises floors and never lowers one; `--lower COMPONENT --reason TEXT`
 # does. measured_* is the worst value over measured_on: so many meshes, scales, and tests times seeds.
 #     pcc = 1 - 2 (1 - measured)    errors = 1.5 measured    shares = 1 - 1.5 (1 - measured), or one token of 30 less
 # A row without a scale or mesh holds for all of them; the most specific row wins. A bound that is looser than these
-# rules allow, or a pcc below 0.8, needs a reason.
+# rules allow, or a pcc below 0.8, a top1 below 0.5 or a top5 below 0.7, needs a reason.
 """
 
 
@@ -71,17 +72,22 @@ def _check(row: Table, floor: Floor) -> None:
     """Note bounds that are missing, that nothing was measured for, or that are looser than what was."""
     if not any(all(name in row for name in family) for family in _REQUIRED):
         row.mistake(None, f"bounds too little; expected {' or '.join(' and '.join(family) for family in _REQUIRED)}")
-    if floor.reason is not None:
-        return
+    if floor.reason is None:
+        for name, mistake in unexplained(floor):
+            row.mistake(name, mistake)
+
+
+def unexplained(floor: Floor) -> Iterator[tuple[str, str]]:
+    """Yield the bounds of a row that only a reason would allow, and why."""
     for name, bound in floor.bounds.items():
-        measured = floor.measured.get(name)
+        measured, measure = floor.measured.get(name), MEASURES[name]
         if measured is None:
-            row.mistake(name, f"is {bound:g}; expected measured_{name} beside it, or a reason")
-        elif MEASURES[name].is_looser(bound, measured):
-            follows = MEASURES[name].bound(measured)
-            row.mistake(name, f"is {bound:g}, looser than {follows:g}, which follows from {measured:g}; give a reason")
-    if floor.pcc is not None and floor.pcc < LEAST_PCC:
-        row.mistake("pcc", f"is {floor.pcc:g}; so low a floor hides defects: expected {LEAST_PCC} or a reason")
+            yield name, f"is {bound:g}; expected measured_{name} beside it, or a reason"
+        elif measure.is_looser(bound, measured):
+            follows = measure.bound(measured)
+            yield name, f"is {bound:g}, looser than {follows:g}, which follows from {measured:g}; give a reason"
+        if bound < measure.least:
+            yield name, f"is {bound:g}; so low a floor hides defects: expected {measure.least:g} or a reason"
 
 
 def _check_once(top: Table, floors: Iterable[Floor]) -> None:

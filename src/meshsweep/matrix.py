@@ -146,6 +146,7 @@ class Floor:
     pcc: float | None = None
     max_error: float | None = None
     rms_error: float | None = None
+    slope_error: float | None = None
     top1: float | None = None
     top5: float | None = None
     measured: Mapping[str, float] = field(default_factory=dict)

@@ -14,8 +14,9 @@ from typing import Any
 
 from meshsweep.cell import Cell
 from meshsweep.errors import UserError, nearest
+from meshsweep.floors import unexplained
 from meshsweep.matrix import Floor
-from meshsweep.measure import LEAST_PCC, MEASURES, worst
+from meshsweep.measure import FAMILIES, MEASURES, worst
 from meshsweep.samples import Sample, counts
 from meshsweep.words import count
 
@@ -31,8 +32,11 @@ _FEWEST = 6
 #: Below this share of an error that counts, a row of its own would bound nothing but rounding.
 _NEGLIGIBLE = 1e-4
 
+#: Of a row that does not say what it was measured on.
+_NOTHING = {"meshes": 0, "scales": 0, "samples": 0}
+
 #: The measure that says whether a row of its own is worth it: it varies least from draw to draw.
-_STEADIEST = ("rms_error", "max_error")
+_STEADIEST = ("rms_error", "max_error", "top5", "top1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +132,8 @@ class _Turn:
             self.refused.append(_too_low(row, beyond))
             return
         for scale in sorted({sample.cell.scale for sample in beyond}):
-            floor = _floor(row, scale, row.mesh, [s for s in own if s.cell.scale == scale], reason=self._reason)
+            found = _floor(row, scale, row.mesh, [s for s in own if s.cell.scale == scale], reason=self._reason)
+            floor = _bounded(found, row, but={s.measure for s in beyond if s.cell.scale == scale})
             self.changed.append(f"{_name(floor)}: lowered to {_listed(floor.bounds)}")
             if row.scale == scale:
                 self._replace(row, floor)
@@ -139,15 +144,20 @@ class _Turn:
         """Add the row of a component that has none."""
         if not own:
             return
-        floor = _floor(own[0], None, None, own, reason=self._reason)
+        floor = _floor(own[0], None, None, own)
+        least = next(unexplained(floor), None)
         failed = sorted({sample.test for sample in own if not sample.has_passed})
         if failed:
             self.refused.append(f"{_name(floor)}: no floor is made of tests that failed: {failed[0]}")
-        elif floor.pcc is not None and floor.pcc < LEAST_PCC and self._reason is None:
-            found = f"PCC {floor.measured['pcc']:.5f} is no rounding"
+        elif missing := _unmeasured(floor):
+            self.refused.append(
+                f"{_name(floor)}: no test recorded its {', '.join(missing)}; a floor bounds all of them"
+            )
+        elif least and self._reason is None:
+            found = f"{MEASURES[least[0]].title} {floor.measured[least[0]]:.5f} is no rounding"
             self.refused.append(f"{_name(floor)}: {found}; find the defect, or {_remedy(floor.component)}")
         else:
-            self.rows.append(floor)
+            self.rows.append(replace(floor, reason=self._reason if least else None))
             self.changed.append(f"{_name(floor)}: new, {_listed(floor.bounds)}")
 
     def _split(self) -> None:
@@ -165,8 +175,8 @@ class _Turn:
 
         A row that stands came from more than is at hand: it is parted only by as much, cell for cell.
         """
-        have, had = counts(own), wide.measured_on
-        if not had or have["samples"] < _FEWEST:
+        have, had = counts(own), {**_NOTHING, **wide.measured_on}
+        if have["samples"] < _FEWEST:
             return False
         if self._is_new:
             return mesh is not None or have["meshes"] >= min(had["meshes"], 2)
@@ -176,8 +186,12 @@ class _Turn:
     def _narrow(self, wide: Floor, floor: Floor) -> None:
         name = next((name for name in _STEADIEST if name in floor.bounds and name in wide.bounds), None)
         looser = LOOSER_SCALE if floor.mesh is None else LOOSER_MESH
-        if name is None or not looser * floor.bounds[name] < wide.bounds[name] > _NEGLIGIBLE:
+        if name is None:
             return
+        needed, allowed = (MEASURES[name].distance(row.bounds[name]) for row in (floor, wide))
+        if not looser * needed < allowed > _NEGLIGIBLE:
+            return
+        floor = _bounded(floor, wide)
         self.rows.append(floor)
         self.changed.append(f"{_name(floor)}: a row of its own, {_listed(floor.bounds)}")
         left = self._of(wide)
@@ -216,6 +230,27 @@ def _floor(
     )
 
 
+def _bounded(floor: Floor, wide: Floor, *, but: Collection[str] = ()) -> Floor:
+    """Return a row with the bounds of the wider one where those are tighter: asking for one loosens no other.
+
+    What ``but`` names is to be looser. The wider row's reason comes along where one is needed.
+    """
+    kept: dict[str, Any] = {
+        name: bound
+        for name, bound in wide.bounds.items()
+        if name not in floor.bounds or (name not in but and _is_tighter(name, bound, floor.bounds[name]))
+    }
+    measured = {**wide.measured, **floor.measured}
+    ordered = {name: measured[name] for name in MEASURES if name in measured}
+    found = replace(floor, **kept, measured=ordered)
+    return replace(found, reason=floor.reason or (wide.reason if any(unexplained(found)) else None))
+
+
+def _unmeasured(floor: Floor) -> list[str]:
+    family = next(family for family in FAMILIES if floor.bounds.keys() & set(family))
+    return [MEASURES[name].title for name in family if name not in floor.bounds]
+
+
 def _holds(row: Floor, sample: Sample) -> bool:
     return MEASURES[sample.measure].holds(sample.value, row.bounds[sample.measure])
 
@@ -226,7 +261,7 @@ def _is_tighter(name: str, bound: float, than: float) -> bool:
 
 def _is_enough(own: Iterable[Sample], floor: Floor) -> bool:
     have = counts(own)
-    return bool(floor.measured_on) and all(have[name] >= number for name, number in floor.measured_on.items())
+    return all(have[name] >= number for name, number in floor.measured_on.items())
 
 
 def _too_low(row: Floor, beyond: Sequence[Sample]) -> str:

@@ -150,16 +150,20 @@ class _Scratch:
             lower = torch.bitwise_left_shift(integers, 16, out=numbers.view(torch.int32)[:, : BLOCK // 2])
             torch.maximum(integers, lower, out=integers)
         exponent = integers.amax(-1, keepdim=True).bitwise_right_shift_(23)
+        if not bool(exponent.any()):
+            # Nothing but zeros and what flushes to them: places of experts that nobody asks for, whole matrices of it.
+            out.zero_()
+            return
         clamped = exponent.clamp(_FAST_MIN, _FAST_MAX)
         down = (clamped - (self.bits - 1)).bitwise_left_shift_(23).view(torch.float32)
         codes = self._scaled(source, clamped, numbers, integers)
         # + 0.0 turns -0.0 into 0.0: a code of zero has no sign.
         codes.round_().clamp_(1 - 2**self.bits, 2**self.bits - 1).mul_(down).add_(0.0)
         made = self.numbers[:rows]
-        odd = clamped != exponent
+        # Blocks of zeros came out right; those near the ends of float32's range are done in integers.
+        odd = (clamped != exponent) & (exponent != 0)
         if bool(odd.any()):
-            # Blocks of zeros came out right; those near the ends of float32's range are done in integers.
-            chosen = (odd & (exponent != 0)).squeeze(-1).nonzero().squeeze(-1)
+            chosen = odd.squeeze(-1).nonzero().squeeze(-1)
             made = made.bfloat16()
             made.view(-1, BLOCK)[chosen] = _quantise_bits(source[chosen].float(), self.bits)
         out.copy_(made[:, : self.width])

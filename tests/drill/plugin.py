@@ -6,6 +6,7 @@ The tests then fail as they would with the defect in the code, or they do not an
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.drill.fault import Fault, UnknownFaultError, find
 from tests.drill.verdict import Failure, Result
 
 NONE = "none"
+# Weights on disk outlive a run: a fault would leave its tensors in the cache, or never meet those of its cell.
+_FROM_DISK = ("GPT_DIR", "TT_CACHE_PATH")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     name, report = config.getoption("--fault"), config.getoption("--fault-report")
     if not name and not report:
         return
+    _forget_disk()
     _be_brief()
     from tests.drill.catalogue import FAULTS
 
@@ -41,6 +45,12 @@ def pytest_configure(config: pytest.Config) -> None:
     except UnknownFaultError as error:
         raise pytest.UsageError(str(error)) from error
     config.pluginmanager.register(_Drill(fault, Path(report) if report else None), "drill")
+
+
+def _forget_disk() -> None:
+    """Let this process make its weights up, and keep none of what it makes of them."""
+    for variable in _FROM_DISK:
+        os.environ.pop(variable, None)
 
 
 def _be_brief() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ Written by `nox -s drill -- --record`; not edited by hand.
 
 Each fault is one mistake that can be put into the model or the emulator by its name. The suite then runs on the cell
 that is given here, and at least one test must fail by a comparison, or by an error that `ttnn` or the model raises.
-Without a fault the same tests pass. {caught} faults, {caught} caught, none survived.
+Without a fault the same tests pass. {counted}.
 
 See one fail: `python -m pytest -p tests.drill.plugin --fault drop_row_reduce --sweep-mesh 2x4 tests/unit`.
 """
@@ -31,7 +32,7 @@ See one fail: `python -m pytest -p tests.drill.plugin --fault drop_row_reduce --
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the record: a fault, where it ran and what caught it."""
+    """One line of the record: a fault, where it ran and what caught it; no tests, and why, where nothing did."""
 
     fault: str
     about: str
@@ -43,14 +44,15 @@ class Row:
 
     @classmethod
     def of(cls, fault: Fault, result: Result) -> Row:
-        """Return the row of a fault that was caught."""
-        first = result.catches[0]
+        """Return the row of a fault that was caught, or that was not."""
+        caught = result.catches if result.verdict == CAUGHT else ()
+        first = caught[0] if caught else Failure(test="", kind=result.verdict, evidence=result.why())
         return cls(
             fault=fault.name,
             about=fault.about,
             area=fault.area,
             cell=where(fault),
-            tests=tuple(catch.test for catch in result.catches),
+            tests=tuple(catch.test for catch in caught),
             kind=first.kind,
             evidence=first.evidence,
         )
@@ -73,25 +75,26 @@ def line(result: Result) -> str:
 
 def summary(results: Iterable[Result]) -> str:
     """Return how many were caught, and how many were not and why."""
-    counts: dict[str, int] = {}
-    for result in results:
-        counts[result.verdict] = counts.get(result.verdict, 0) + 1
+    return _counted(result.verdict for result in results)
+
+
+def _counted(verdicts: Iterable[str]) -> str:
+    counts = Counter(verdicts)
     others = [f"{count} {verdict}" for verdict, count in sorted(counts.items()) if verdict != CAUGHT]
-    return ", ".join([f"{sum(counts.values())} faults", f"{counts.get(CAUGHT, 0)} caught", *(others or ["0 survived"])])
+    return ", ".join([f"{sum(counts.values())} faults", f"{counts[CAUGHT]} caught", *(others or ["0 survived"])])
 
 
 def merge(before: Iterable[Row], faults: Mapping[str, Fault], results: Sequence[Result]) -> list[Row]:
-    """Return rows in the order of the faults: new ones of what was caught, old ones of what did not run."""
-    ran = {result.fault for result in results}
-    rows = {row.fault: row for row in before if row.fault not in ran}
-    rows |= {found.fault: Row.of(faults[found.fault], found) for found in results if found.verdict == CAUGHT}
+    """Return rows in the order of the faults: new ones of what ran, old ones of what did not."""
+    rows = {row.fault: row for row in before}
+    rows |= {found.fault: Row.of(faults[found.fault], found) for found in results}
     return [rows[name] for name in faults if name in rows]
 
 
 def page(rows: Iterable[Row]) -> str:
     """Return docs/drill.md."""
     listed = list(rows)
-    parts = [_HEAD.format(caught=len(listed))]
+    parts = [_HEAD.format(counted=_counted(CAUGHT if row.tests else row.kind for row in listed))]
     for area in dict.fromkeys(row.area for row in listed):
         parts.append(f"\n## {area.capitalize()}\n\n| fault | cell | caught by | first told by |\n|---|---|---|---|")
         parts += [_table_row(row) for row in listed if row.area == area]
@@ -101,7 +104,7 @@ def page(rows: Iterable[Row]) -> str:
 
 
 def _table_row(row: Row) -> str:
-    caught = names([Failure(test=test, kind=row.kind, evidence="") for test in row.tests])
+    caught = names([Failure(test=test, kind=row.kind, evidence="") for test in row.tests]) or "**nothing**"
     evidence = row.evidence.replace("|", "\\|")
     return f"| **{row.fault}**: {row.about} | {row.cell} | {caught} | {row.kind}: {evidence} |"
 

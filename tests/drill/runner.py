@@ -11,20 +11,23 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 from tests.drill.fault import Fault
 from tests.drill.plugin import NONE
 from tests.drill.verdict import Failure, Result
 
-__all__ = ["DEADLINE_S", "Run", "controls", "run_all"]
+__all__ = ["Run", "controls", "deadline_after", "run_all"]
 
 ROOT = Path(__file__).absolute().parents[2]
-DEADLINE_S = 120.0
+# A run without a fault may take this long; one with a fault is held to what that run took on this host.
+_CONTROL_S = 1800.0
+_LEAST_S, _TIMES, _MORE_S = 120.0, 5.0, 60.0
 _LOOK_S = 1.0
 
 
@@ -67,16 +70,26 @@ def controls(runs: Iterable[Run]) -> list[Run]:
     return sorted({run.control for run in runs})
 
 
+def deadline_after(control_s: float) -> float:
+    """Return how long a run may take whose control took ``control_s``: several times as long as this host takes."""
+    return max(_LEAST_S, _TIMES * control_s + _MORE_S)
+
+
 def run_all(
-    runs: Iterable[Run], *, jobs: int, tell: Callable[[Result], None], deadline_s: float = DEADLINE_S
+    runs: Iterable[Run],
+    *,
+    jobs: int,
+    tell: Callable[[Result], None],
+    deadlines_s: Mapping[Run, float] = MappingProxyType({}),
 ) -> dict[Run, Result]:
-    """Return the result of each run, ``jobs`` at a time, telling each as it ends."""
+    """Return the result of each run, ``jobs`` at a time, telling each as it ends; a late one is ended."""
     prepare()
     waiting, running, results = list(runs), {}, {}
     with TemporaryDirectory() as directory:
         while waiting or running:
             while waiting and len(running) < jobs:
-                started = _Running(waiting.pop(0), Path(directory) / str(len(waiting)), deadline_s)
+                run = waiting.pop(0)
+                started = _Running(run, Path(directory) / str(len(waiting)), deadlines_s.get(run, _CONTROL_S))
                 running[started.sentinel] = started
             wait(list(running), timeout=_LOOK_S)
             for sentinel, started in list(running.items()):
@@ -121,6 +134,7 @@ class _Running:
         self._process = multiprocessing.get_context(how).Process(target=_work, args=(run, base))
         self._process.start()
         self._late = False
+        self._took_s = 0.0
 
     @property
     def sentinel(self) -> int:
@@ -133,6 +147,7 @@ class _Running:
             self._late = True
             self._process.kill()
             self._process.join()
+        self._took_s = time.monotonic() - self._began
         return not self._process.is_alive()
 
     def result(self) -> Result:
@@ -144,7 +159,7 @@ class _Running:
             lines = self._base.with_suffix(".txt").read_text(encoding="utf-8").strip().splitlines()
             told = next((line for line in reversed(lines) if line.strip()), "nothing was printed")
             return Result(fault=self.run.fault, trouble=f"pytest ended with {self._process.exitcode}: {told}")
-        return from_json(json.loads(report.read_text(encoding="utf-8")))
+        return replace(from_json(json.loads(report.read_text(encoding="utf-8"))), took_s=self._took_s)
 
 
 def from_json(found: Mapping[str, Any]) -> Result:

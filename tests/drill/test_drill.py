@@ -6,6 +6,9 @@ What the last whole drill found is recorded beside this file; a few of its fault
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,7 +19,7 @@ from tests.drill import __main__ as command
 from tests.drill import catalogue, report, runner
 from tests.drill.fault import Fault
 from tests.drill.runner import Run
-from tests.drill.verdict import BROKEN, CAUGHT, COMPARED, CRASHED, NEVER_REACHED, REFUSED, SURVIVED, Failure, Result
+from tests.drill.verdict import BROKEN, COMPARED, Failure, Result
 
 ROWS = report.load(report.RECORD.read_text(encoding="utf-8"))
 # Of the model's parts and of the emulator's, one of each kind; the whole drill is `nox -s drill`.
@@ -144,6 +147,45 @@ def test_suite_that_fails_anyway_proves_nothing(suite, capsys):
     ]
 
 
+FROM_DISK = """
+import os
+
+def test_environment():
+    assert not {"GPT_DIR", "TT_CACHE_PATH"} & set(os.environ), "weights on disk would outlive the fault"
+"""
+
+
+@pytest.mark.parametrize("variable", ["GPT_DIR", "TT_CACHE_PATH"])
+def test_no_run_reads_or_fills_weights_on_disk(suite, monkeypatch, tmp_path, capsys, variable):
+    monkeypatch.setenv(variable, str(tmp_path))
+    suite(FROM_DISK + ONE_CALL, harmless=harmless)
+
+    command.main(["--jobs", "1"])
+
+    assert capsys.readouterr().out.splitlines()[0] == "SURVIVED      harmless: 2 tests passed"
+    assert os.environ[variable] == str(tmp_path), "what runs the drill keeps its own"
+
+
+def test_fault_leaves_nothing_in_the_tensor_cache(tmp_path):
+    cache, checkpoint = tmp_path / "cache", tmp_path / "no checkpoint"
+    where = ["--sweep-mesh=1x2", "--sweep-dtype=bfloat8_b", "--sweep-scale=tiny", "-n0", "-p", "no:cacheprovider"]
+    plugin = ["-p", "tests.drill.plugin", "--fault", "swap_nibbles", "--fault-report", str(tmp_path / "report.json")]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *plugin, *where, "tests/unit/test_core_components.py", "-k", "rms_norm"],
+        cwd=runner.ROOT,
+        env={**os.environ, "TT_CACHE_PATH": str(cache), "GPT_DIR": str(checkpoint)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    # A directory that is none would have been an error of every test.
+    assert json.loads((tmp_path / "report.json").read_text())["passed"], done.stdout
+    assert not cache.exists()
+
+
 def test_suite_without_tests_proves_nothing(suite, capsys):
     suite("", harmless=harmless)
 
@@ -155,9 +197,24 @@ def test_run_past_its_deadline_is_ended_and_told(suite):
     (fault,) = suite("import time\n\ndef test_sleep():\n    time.sleep(60)\n", harmless=harmless).values()
     told = []
 
-    runner.run_all([Run.of(fault)], jobs=1, tell=told.append, deadline_s=3.0)
+    runner.run_all([Run.of(fault)], jobs=1, tell=told.append, deadlines_s={Run.of(fault): 3.0})
 
     assert [(result.verdict, result.why()) for result in told] == [(BROKEN, "the suite did not end within 3 s")]
+
+
+@pytest.mark.parametrize(("control_s", "deadline_s"), [(0.0, 120.0), (12.0, 120.0), (100.0, 560.0)])
+def test_deadline_grows_with_the_hosts_own_time(control_s, deadline_s):
+    assert runner.deadline_after(control_s) == deadline_s
+
+
+def test_runs_are_held_to_the_time_of_their_control(suite, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(runner, "deadline_after", lambda control_s: asked.append(control_s) or 0.1)
+    suite("import time\n\ndef test_sleep():\n    time.sleep(1.5)\n", harmless=harmless)
+
+    assert command.main([]) == 1
+    assert [control_s > 1.5 for control_s in asked] == [True]
+    assert "BROKEN        harmless: the suite did not end within 0.1 s" in capsys.readouterr().out
 
 
 def test_wrong_name_is_exit_code_2_with_those_like_it(capsys):
@@ -177,101 +234,37 @@ def test_sample_of_the_catalogue_is_caught(capsys):
     assert capsys.readouterr().out.splitlines()[-1] == f"{len(SAMPLE)} faults, {len(SAMPLE)} caught, 0 survived"
 
 
-def test_record_keeps_what_did_not_run_and_drops_what_survived(suite):
+def test_record_is_of_the_faults_own_tests(suite, capsys):
+    suite("", harmless=harmless)
+
+    assert command.main(["--tests", "tests/unit", "--record"]) == 2
+    assert capsys.readouterr().err == (
+        "drill: --tests and --record: the record is of the faults' own tests; leave one out\n"
+    )
+
+
+def test_record_keeps_what_did_not_run_and_tells_what_survived(suite):
     faults = suite("", kept=harmless, caught=harmless, lost=harmless)
     catch = Failure(test="test_it", kind=COMPARED, evidence="PCC 0.5 < 0.9")
     results = [Result(fault=name, calls=1, failures=(catch,)) for name in faults]
     before = report.merge([], faults, results)
     now = [
         Result(fault="caught", calls=1, failures=(catch, failure(COMPARED, "test_two"))),
-        Result(fault="lost", calls=1),
+        Result(fault="lost", calls=1, passed=17),
     ]
 
     rows = report.merge(before, faults, now)
 
-    assert [(row.fault, row.tests) for row in rows] == [("kept", ("test_it",)), ("caught", ("test_it", "test_two"))]
+    assert [(row.fault, row.tests) for row in rows] == [
+        ("kept", ("test_it",)),
+        ("caught", ("test_it", "test_two")),
+        ("lost", ()),
+    ]
     assert report.load(report.store(rows)) == rows
     assert "| **kept**: It goes wrong. | test_suite | it | compared: PCC 0.5 < 0.9 |" in report.page(rows)
+    assert "| **lost**: It goes wrong. | test_suite | **nothing** | survived: 17 tests passed |" in report.page(rows)
+    assert "Without a fault the same tests pass. 3 faults, 2 caught, 1 survived." in report.page(rows)
 
 
 def failure(kind, test="test_it"):
     return Failure(test=test, kind=kind, evidence="")
-
-
-@pytest.mark.parametrize(
-    ("result", "verdict"),
-    [
-        (Result(fault="f", calls=1, failures=(failure(COMPARED),)), CAUGHT),
-        (Result(fault="f", calls=1, failures=(failure(CRASHED), failure(REFUSED))), CAUGHT),
-        (Result(fault="f", calls=1, failures=(failure(CRASHED),)), BROKEN),
-        (Result(fault="f", calls=1, passed=17), SURVIVED),
-        (Result(fault="f", calls=0, failures=(failure(COMPARED),)), NEVER_REACHED),
-        (Result(fault="f", calls=1, failures=(failure(COMPARED),), trouble="late"), BROKEN),
-    ],
-)
-def test_verdict_follows_from_calls_and_failures(result, verdict):
-    assert result.verdict == verdict
-
-
-def raised(act):
-    """Return the failure of a test that ends with what ``act`` raises."""
-    try:
-        act()
-    except BaseException as error:  # noqa: BLE001  (pytest.fail raises one)
-        return Failure.of("test_it", error)
-    raise AssertionError("nothing was raised")
-
-
-def refuse_by_library():
-    import torch
-    import ttnn
-
-    ttnn.from_torch(torch.zeros(32, 32), dtype=ttnn.bfloat8_b, layout=ttnn.ROW_MAJOR_LAYOUT)
-
-
-def refuse_by_model():
-    from gptoss.config import GptOssConfig
-
-    GptOssConfig(hidden_size=-1)
-
-
-def fail_a_comparison():
-    text = (
-        "assert device (0, 1) differs from (0, 0) by 2; PCC 0.9 < 0.99; max error 0.1 <= 0.2 (rope, bfloat16, seed 3)"
-    )
-    raise AssertionError(text + "\n +  where more is said")
-
-
-@pytest.mark.parametrize(
-    ("act", "kind", "evidence"),
-    [
-        (fail_a_comparison, COMPARED, "rope: device (0, 1) differs from (0, 0) by 2; PCC 0.9 < 0.99"),
-        (lambda: pytest.fail("DID NOT RAISE"), COMPARED, "DID NOT RAISE"),
-        (refuse_by_model, REFUSED, "GptOssConfig.hidden_size = -1; expected a positive whole number"),
-        (lambda: int("x"), CRASHED, "invalid literal for int() with base 10: 'x'"),
-        (refuse_by_library, REFUSED, "ttnn.from_torch: BFLOAT8_B needs TILE layout, got ROW_MAJOR"),
-    ],
-)
-def test_failure_is_judged_by_its_error(act, kind, evidence):
-    found = raised(act)
-
-    assert (found.kind, found.evidence) == (kind, evidence)
-
-
-def test_evidence_names_no_directory_and_no_address():
-    def fail():
-        raise AssertionError("/home/someone/pytest-3/model.bin at 0x7f12ab holds 3")
-
-    assert raised(fail).evidence == ".../model.bin at ... holds 3"
-
-
-def test_result_survives_json():
-    result = Result(fault="f", calls=2, passed=3, failures=(failure(COMPARED),))
-    text = json.dumps({"fault": "f", "calls": 2, "passed": 3, "trouble": ""} | {"failures": [vars_of(result)]})
-
-    assert runner.from_json(json.loads(text)) == result
-
-
-def vars_of(result):
-    (first,) = result.failures
-    return {"test": first.test, "kind": first.kind, "evidence": first.evidence}

@@ -31,6 +31,8 @@ COMPARED, REFUSED, CRASHED = "compared", "refused", "crashed"
 CAUGHT, SURVIVED, NEVER_REACHED, BROKEN = "caught", "survived", "never reached", "broken"
 
 _REFUSING = ("gptoss", "ttemu")
+# What the tests judge by refuses nothing: an error of its own is a crash.
+_JUDGES = {("gptoss", "reference"), ("gptoss", "testing")}
 _LONGEST = 110
 # What differs from run to run: addresses and directories.
 _PLACES = re.compile(r"0x[0-9a-f]+|(?:/[\w.-]+){2,}(?=/)")
@@ -60,6 +62,7 @@ class Result:
     passed: int = 0
     failures: tuple[Failure, ...] = ()
     trouble: str = ""
+    took_s: float = 0.0
 
     @property
     def catches(self) -> tuple[Failure, ...]:
@@ -94,16 +97,17 @@ def _kind(error: BaseException) -> str:
     if isinstance(error, AssertionError | pytest.fail.Exception):
         return COMPARED
     told = isinstance(error, RuntimeError | ValueError) and not isinstance(error, NotImplementedError | UnicodeError)
-    return REFUSED if told and _raised_in(error) in _REFUSING else CRASHED
+    return REFUSED if told and _is_refused(error) else CRASHED
 
 
-def _raised_in(error: BaseException) -> str:
-    """Return which of our packages the error left first."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        folder = next((part for part in reversed(Path(frame.filename).parts) if part in {*_REFUSING, "drill"}), None)
-        if folder:
-            return folder
-    return ""
+def _is_refused(error: BaseException) -> bool:
+    """Say whether the library or the model raised the error itself; torch's, which merely leaves them, is a crash."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames or not (frames[-1].line or "").startswith("raise"):
+        return False
+    folders = Path(frames[-1].filename).with_suffix("").parts
+    package = next((at for at in reversed(range(len(folders))) if folders[at] in _REFUSING), None)
+    return package is not None and folders[package : package + 2] not in _JUDGES
 
 
 def _evidence(error: BaseException) -> str:

@@ -102,8 +102,11 @@ def test_identity_changes_with_the_sizes_though_times_agree(tmp_path, weights):
         os.utime(tmp_path / checkpoint.SINGLE, ns=(0, 0))
         identities.append(Checkpoint(tmp_path, config).identity["files"][checkpoint.SINGLE])
 
-    assert identities[0][1] == identities[1][1] == 0
-    assert identities[0] != identities[1]
+    # The third element, the time of the last change, differs whatever is written.
+    (size, modified, _, header), (other_size, other_modified, _, other_header) = identities
+    assert modified == other_modified == 0
+    assert size != other_size
+    assert header != other_header
 
 
 def message_of(directory, config=CONFIG):
@@ -212,18 +215,25 @@ def test_index_with_a_name_that_no_file_has(directory):
 
     file = places["weight_map"]["model.norm.wait"]
     assert message_of(directory).splitlines() == [
-        f"DIR/{file}: tensor model.norm.wait is in model.safetensors.index.json but not in the file",
-        "DIR: tensor model.norm.weight expected with shape [64], found none",
+        f"DIR/{file}: tensor model.norm.wait is in model.safetensors.index.json but not in the file; fetch both again",
+        f"DIR: tensor model.norm.weight expected with shape [64], found none in {FIRST}, {SECOND}; fetch them again",
     ]
 
 
 def test_misnamed_tensor_is_shown_beside_its_like(tmp_path, weights):
     renamed = {name.replace("model.norm.weight", "model.norm.scale"): weights[name] for name in weights}
-    writer.write(tmp_path, CONFIG, renamed)
+    writer.write(tmp_path, CONFIG, renamed, files=5)
+    places = json.loads((tmp_path / checkpoint.INDEX).read_text())["weight_map"]
 
     assert message_of(tmp_path) == (
-        "DIR: tensor model.norm.weight expected with shape [64], found none, but model.norm.scale of shape [64]"
+        "DIR: tensor model.norm.weight expected with shape [64], found none in model-00001-of-00005.safetensors, "
+        "model-00002-of-00005.safetensors, model-00003-of-00005.safetensors, 2 more files, "
+        f"but {places['model.norm.scale']} holds model.norm.scale of shape [64]; rename it there"
     )
+
+
+FIT = "it does not fit config.json: fetch both again"
+KIND = "write it in what was expected, or fetch it again"
 
 
 def test_every_wrong_tensor_is_listed(tmp_path, weights):
@@ -233,9 +243,9 @@ def test_every_wrong_tensor_is_listed(tmp_path, weights):
     faults = message_of(tmp_path).splitlines()
 
     assert [re.sub(r"model-\d+-of-\d+", "FILE", fault) for fault in faults] == [
-        f"DIR/FILE.safetensors: tensor {GATE_UP}_blocks expected shape [4, 64, 2, 16], found [8, 64, 2, 16]",
-        f"DIR/FILE.safetensors: tensor {GATE_UP}_scales expected shape [4, 64, 2], found [8, 64, 2]",
-        "DIR/FILE.safetensors: tensor lm_head.weight expected shape [96, 64], found [96, 32]",
+        f"DIR/FILE.safetensors: tensor {GATE_UP}_blocks expected shape [4, 64, 2, 16], found [8, 64, 2, 16]; {FIT}",
+        f"DIR/FILE.safetensors: tensor {GATE_UP}_scales expected shape [4, 64, 2], found [8, 64, 2]; {FIT}",
+        f"DIR/FILE.safetensors: tensor lm_head.weight expected shape [96, 64], found [96, 32]; {FIT}",
     ]
 
 
@@ -248,8 +258,8 @@ def test_wrong_kind_is_named(tmp_path, weights):
     writer.write(tmp_path, CONFIG, wrong, files=1)
 
     assert message_of(tmp_path).splitlines() == [
-        f"DIR/model.safetensors: tensor {DOWN}_blocks expected dtype U8, found BF16",
-        f"DIR/model.safetensors: tensor {DOWN}_scales expected dtype U8, found BF16",
+        f"DIR/model.safetensors: tensor {DOWN}_blocks expected dtype U8, found BF16; {KIND}",
+        f"DIR/model.safetensors: tensor {DOWN}_scales expected dtype U8, found BF16; {KIND}",
     ]
 
 
@@ -261,20 +271,6 @@ def test_other_sizes_are_named_before_shapes(directory):
         "DIR/config.json: vocab_size expected 128, found 96",
         "DIR/config.json: rope_theta expected 10000.0, found 150000.0",
     ]
-
-
-@pytest.mark.parametrize("change", ["shorter", "rewritten"])
-def test_file_that_changes_after_opening_is_noticed(packed, change):
-    read = Checkpoint(packed, CONFIG)
-    for file in packed.glob("*.safetensors"):
-        data = file.read_bytes()
-        file.write_bytes(data[:-4000] if change == "shorter" else data)
-        os.utime(file, ns=(1, 1))
-
-    with pytest.raises(
-        CheckpointError, match=r"safetensors: tensor \S+ expected in a file of \d+ bytes, found \d+; .* start again"
-    ):
-        read.expert(GATE_UP, 3)
 
 
 def test_unknown_expert_tensor_is_a_key_error(directory):

@@ -7,14 +7,14 @@ import re
 import pytest
 import torch
 
-from gptoss.testing.comparison import Floor, compare, copies, correlation
+from gptoss.testing.comparison import Limits, compare, copies, correlation, slope_error
 
-FLOOR = Floor(pcc=0.99, max_error=0.1, rms_error=0.1)
+LIMITS = Limits(pcc=0.99, max_error=0.1, rms_error=0.1, slope_error=0.05)
 SHAPE = (2, 2)
 
 
 def judge(shards, expected, **options):
-    chosen = {"mesh_shape": SHAPE, "floor": FLOOR, "subject": "experts, bfloat4_b, 2x2, seed 0"} | options
+    chosen = {"mesh_shape": SHAPE, "limits": LIMITS, "subject": "experts, bfloat4_b, 2x2, seed 0"} | options
     return compare(shards, expected, **chosen)
 
 
@@ -27,8 +27,9 @@ def test_equal_copies_pass_with_their_numbers(expected):
     verdict = judge([expected[None, None]] * 4, expected)
 
     assert verdict
-    assert (
-        str(verdict) == "PCC 1.000000 >= 0.99; max error 0 <= 0.1; rms error 0 <= 0.1 (experts, bfloat4_b, 2x2, seed 0)"
+    assert str(verdict) == (
+        "PCC 1.000000 >= 0.99; max error 0 <= 0.1; rms error 0 <= 0.1; slope error 0 <= 0.05 "
+        "(experts, bfloat4_b, 2x2, seed 0)"
     )
 
 
@@ -39,7 +40,7 @@ def test_numbers_stand_beside_their_bounds(expected):
 
     assert not verdict
     assert re.fullmatch(
-        r"PCC 0\.[67]\d{5} < 0\.99; max error [\d.]+ > 0\.1; rms error [\d.]+ > 0\.1 "
+        r"PCC 0\.[67]\d{5} < 0\.99; max error [\d.]+ > 0\.1; rms error [\d.]+ > 0\.1; slope error [\d.]+ > 0\.05 "
         r"\(experts, bfloat4_b, 2x2, seed 0\)",
         str(verdict),
     )
@@ -57,7 +58,7 @@ def test_numbers_stand_beside_their_bounds(expected):
 )
 def test_what_correlation_cannot_see_fails_by_its_error(expected, change, pcc, rms):
     # A bfloat16 component's floors are as close as these.
-    verdict = judge([change(expected)] * 4, expected, floor=Floor(pcc=0.99996, max_error=0.03, rms_error=0.009))
+    verdict = judge([change(expected)] * 4, expected, limits=Limits(pcc=0.99996, max_error=0.03, rms_error=0.009))
 
     assert not verdict
     assert verdict.pcc == pytest.approx(pcc)
@@ -73,6 +74,43 @@ def test_rms_error_alone_fails(expected):
     assert not verdict
     assert (verdict.pcc > 0.98, verdict.max_error < 0.1) == (True, True)
     assert verdict.rms_error == pytest.approx(0.15, rel=0.05)
+
+
+def test_factor_fails_by_its_slope_within_the_noise(expected):
+    # As of a part in bfloat4_b: the noise of single values is ten times the two per cent that all of them share.
+    noise = 0.2 * torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
+    limits = Limits(pcc=0.97, max_error=0.25, rms_error=0.3, slope_error=0.03)
+
+    near, factor = (judge([slope * expected + noise] * 4, expected, limits=limits) for slope in (1.0, 1.02))
+
+    assert near
+    assert not factor
+    assert (factor.pcc > limits.pcc, factor.max_error < 0.25, factor.rms_error < 0.21) == (True, True, True)
+    assert "slope error 0.03" in str(factor)
+
+
+@pytest.mark.parametrize("slope", [1.02, 0.98, 1.0, -1.0])
+def test_slope_is_told_from_one_on_either_side(expected, slope):
+    assert slope_error(slope * expected, expected) == pytest.approx(abs(slope - 1), abs=1e-7)
+
+
+def test_slope_has_four_standard_errors_of_as_many_values():
+    expected = torch.tensor([1.0, 1.0, 1.0, 1.0])
+    actual = torch.tensor([1.1, 0.9, 1.1, 0.9])
+
+    # The slope is 1, a tenth of each value is noise, and there are four of them.
+    assert slope_error(actual, expected) == pytest.approx(4 * 0.1 / 2)
+
+
+def test_slope_of_many_values_keeps_its_last_digits():
+    expected = torch.full((1 << 20,), 3.0)
+
+    # A sum in float32 would be off by more.
+    assert slope_error(1.0001 * expected, expected) == pytest.approx(1e-4, rel=1e-3)
+
+
+def test_worst_copy_tells_the_slope(expected):
+    assert judge([expected] * 3 + [1.3 * expected], expected).slope_error == pytest.approx(0.3, rel=1e-5)
 
 
 def test_one_bad_device_of_four_fails(expected):
@@ -118,7 +156,7 @@ def test_constant_fails_even_where_it_is_right(expected):
     verdict = judge([constant] * 4, constant)
 
     assert not verdict
-    assert (verdict.max_error, verdict.rms_error, str(verdict.pcc)) == (0.0, 0.0, "nan")
+    assert (verdict.max_error, verdict.rms_error, verdict.slope_error, str(verdict.pcc)) == (0.0, 0.0, 0.0, "nan")
 
 
 def test_not_a_number_on_one_device_is_its_numbers(expected):
@@ -128,7 +166,8 @@ def test_not_a_number_on_one_device_is_its_numbers(expected):
     verdict = judge([expected] * 3 + [broken], expected)
 
     assert not verdict
-    assert {str(verdict.pcc), str(verdict.max_error), str(verdict.rms_error)} == {"nan"}
+    numbers = (verdict.pcc, verdict.max_error, verdict.rms_error, verdict.slope_error)
+    assert {str(number) for number in numbers} == {"nan"}
 
 
 def test_zeros_do_not_match_zeros(expected):
@@ -136,6 +175,7 @@ def test_zeros_do_not_match_zeros(expected):
 
     assert not verdict
     assert "the expected value is the constant 0" in str(verdict)
+    assert str(verdict.slope_error) == "nan"
 
 
 def test_other_shape_fails(expected):

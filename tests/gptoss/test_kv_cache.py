@@ -43,11 +43,14 @@ KINDS = ("contiguous", "paged")
     [
         (lambda cache, new: cache.fill(new, new, user=2), "user 2: the cache holds users 0 to 1 of each device"),
         (lambda cache, new: cache.fill(new, new, start=40), "prompt from position 40: start it at a multiple of 32"),
-        (lambda cache, new: cache.fill(new, new, start=32), "prompt of 80 tokens exceeds cache of 64"),
+        (
+            lambda cache, new: cache.fill(new, new, start=32),
+            "prompt of 80 tokens exceeds cache of 64; build a longer one",
+        ),
         (lambda cache, new: cache.positions([3]), "1 positions for a cache of 2 users; pass one each, -1 for none"),
         (
             lambda cache, new: cache.positions([64, -2]),
-            "position 64 of user 0, position -2 of user 1: the cache ends at 64",
+            "position 64 of user 0, position -2 of user 1: the cache ends at 64; build one of a greater length",
         ),
     ],
 )

@@ -17,7 +17,7 @@ from gptoss.attention import Attention
 from gptoss.layer import DecoderLayer
 from gptoss.model import Model
 from gptoss.moe.mlp import MLP
-from gptoss.testing.comparison import Floor, compare
+from gptoss.testing.comparison import Limits, compare
 from gptoss.testing.factory import Bench, TestFactory, bind
 from meshsweep.cell import Cell
 from tests.layouts.test_agreement import DECODE_STEPS, outputs, unsplit
@@ -87,12 +87,11 @@ def test_split_parts_agree_between_meshes(on_meshes, matrix, one, other):
     floor = partial(matrix.floor, cell=Cell(mesh=other, dtype=dtype, scale="tiny"))
 
     for name, expected in split[one].items():
-        bounds = floor(name)
         verdict = compare(
             split[other][name],
             expected,
             mesh_shape=(1, 1),
-            floor=Floor(pcc=bounds.pcc, max_error=bounds.max_error, rms_error=bounds.rms_error),
+            limits=Limits.of(floor(name)),
             subject=f"{name}, {dtype}, {one} against {other}",
         )
         assert verdict

@@ -9,6 +9,7 @@ import ttnn
 from gptoss.component import place
 from gptoss.mesh_config import MeshConfig, MeshConfigError
 from gptoss.moe.expert_bank import WholeExpertBank
+from gptoss.moe.experts import Experts
 from gptoss.moe.mlp import MLP
 from gptoss.moe.router import TopKRouter
 from gptoss.moe.throughput import ThroughputExperts
@@ -48,6 +49,45 @@ def test_throughput_loads_what_any_row_chose_and_once(setup):
     assert mlp.experts.bank.set_size == 8, "one expert of each device"
     assert sorted(noted.made) == asked
     assert TestFactory.compare_tensors(output, setup.reference.mlp(x, 0), setup.mesh_device, dims=(2, None))
+
+
+@pytest.mark.parametrize(
+    ("shape", "per_set", "asked", "places"),
+    [
+        ((1, 1), 5, [0, 1, 2, 3], [0]),
+        ((1, 1), 5, [0, 9, 29, 31], [0, 5, 25, 30]),
+        ((1, 1), 5, [27, 28, 30, 31], [25, 30]),
+        ((1, 1), 20, [20, 28, 30, 31], [20]),
+        ((2, 4), 3, [0, 4, 8, 13], [0]),
+        ((2, 4), 3, [3, 7, 12, 31], [0, 3]),
+        ((2, 4), 3, [3, 7, 11, 31], [3]),
+    ],
+    ids=["first", "all", "end", "last-alone", "mesh-first", "mesh-both", "mesh-last-alone"],
+)
+def test_throughput_runs_with_a_short_last_set(open_mesh, shape, per_set, asked, places):
+    with open_mesh(*shape) as device:
+        setup = TestFactory.setup_test(device, dtype=ttnn.bfloat16)
+        setup = setup.with_weights(choosing(setup.state_dict, asked))
+        spread, devices = setup.mesh_config.for_throughput(), shape[0] * shape[1]
+        limit = 3 * 256 * 256 * 4 * per_set * devices
+        mlp = setup.build(MLP, mesh_config=spread, limit_bytes=limit)
+        loaded, real = [], mlp.experts.bank.load
+        mlp.experts.bank.load = lambda ids, first: loaded.append(first) or real(ids, first)
+        x = setup.draws.hidden(shape[0])
+        dims = (2, None) if shape[0] > 1 else (None, None)
+
+        output = mlp.decode(place(device, x[None, None], dims=dims))
+
+        assert loaded == places
+        assert TestFactory.compare_tensors(output, setup.reference.mlp(x, 0), device, dims=dims)
+
+
+def choosing(weights, experts):
+    """Return the weights with a router that every token takes to these experts."""
+    bias = torch.full((32,), -50.0)
+    # Near zero: scores of 50 are rounded by an eighth, and weights with them.
+    bias[experts] = 0.0
+    return dict(weights) | {"model.layers.0.mlp.router.bias": bias}
 
 
 def test_limit_says_how_many_experts_of_each_device_make_a_set(setup):
@@ -112,3 +152,33 @@ def test_dense_weights_are_those_of_the_chosen(setup):
     )
     assert torch.equal(torch.zeros(5, 32).scatter(1, indices.long(), weights), whole)
     assert (whole != 0).sum() == 5 * 4
+
+
+def transparent(setup):
+    """Return the setup with experts that answer with their gate, which is the token itself; up is zero."""
+    count, width = setup.config.num_local_experts, setup.config.hidden_size
+    gate_up = torch.zeros(count, width, 2 * width)
+    gate_up[:, range(width), range(0, 2 * width, 2)] = 1.0
+    weights = {
+        "gate_up_proj": gate_up,
+        "gate_up_proj_bias": torch.zeros(count, 2 * width),
+        "down_proj": torch.eye(width).expand(count, -1, -1),
+        "down_proj_bias": torch.zeros(count, width),
+    }
+    return setup.with_weights({f"model.layers.0.mlp.experts.{name}": value for name, value in weights.items()})
+
+
+@pytest.mark.parametrize("mode", ["prefill", "decode"])
+def test_gate_is_the_published_formula(setup, mode):
+    """Alone, since in a sum of 256 products 1.66 for 1.702 is less than the rounding."""
+    setup = transparent(setup)
+    gate = torch.linspace(-4.0, 9.0, setup.config.hidden_size).bfloat16()[None]
+    routing = torch.zeros(1, setup.config.num_local_experts)
+    routing[:, : setup.config.num_experts_per_tok] = 1 / setup.config.num_experts_per_tok
+
+    actual = getattr(setup.build(Experts), mode)(setup.send(gate), setup.send(routing))
+
+    clamped = gate.double().clamp(max=7.0)
+    expected = clamped * torch.sigmoid(1.702 * clamped)
+    # alpha * gate, up to 7 below zero, is rounded by at most 1/64: 1.6 % of its power of e. Three roundings follow.
+    assert torch.allclose(TestFactory.copies(actual, setup.mesh_device)[0, 0].double(), expected, rtol=0.02, atol=1e-3)

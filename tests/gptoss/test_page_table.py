@@ -88,7 +88,7 @@ def test_empty_pool_is_refused(mesh):
     [
         ({"block_size": 40}, "block size 40 is not a multiple of the tile, 32"),
         ({"block_size": 0}, "block size 0 is not a multiple of the tile, 32"),
-        ({"order": [0, 2]}, "order of blocks [0, 2] is no permutation of 0 to 1"),
+        ({"order": [0, 2]}, "order of blocks [0, 2] is no permutation of 0 to 1; list each block once"),
         ({"users": 33}, "mesh 2x4: users=33 over rows=1 leaves 33 for each device, which decodes 32 at most; the thr"),
     ],
 )

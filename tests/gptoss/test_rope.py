@@ -49,7 +49,10 @@ def test_pairs_rotate_as_halves_do():
 def test_position_beyond_the_model_is_refused(mesh):
     rope = Rope(mesh, TINY.replace(max_position_embeddings=64))
 
-    with pytest.raises(ValueError, match="position 64: the model ends at max_position_embeddings=64"):
+    with pytest.raises(
+        ValueError,
+        match="position 64: the model ends at max_position_embeddings=64; pass fewer tokens, or set a greater one",
+    ):
         rope.row([3, 64])
     with pytest.raises(ValueError, match="position 99: the model ends at max_position_embeddings=64"):
         rope.rows(40, start=60)

@@ -12,12 +12,12 @@ import ttnn
 from gptoss.component import place
 from gptoss.config import ConfigError, GptOssConfig
 from gptoss.testing.bench import Bench, bench_of, bind
-from gptoss.testing.comparison import Floor
+from gptoss.testing.comparison import Limits
 from gptoss.testing.factory import Setup, TestFactory
 from gptoss.weights import DummyWeights, writer
 from gptoss.weights.checkpoint import Checkpoint, OtherModelError
 from gptoss.weights.tensor_cache import at
-from meshsweep.matrix import Floor as FloorRow
+from meshsweep.matrix import Floor
 
 SMALL = {
     "hidden_size": 64,
@@ -31,7 +31,7 @@ SMALL = {
 }
 
 
-BOUNDS_OF_TOKENS = FloorRow(component="generation", dtype="bfloat4_b", scale=None, mesh=None, top1=0.9, top5=1.0)
+BOUNDS_OF_TOKENS = Floor(component="generation", dtype="bfloat4_b", scale=None, mesh=None, top1=0.9, top5=1.0)
 
 
 def small_bench(**changes):
@@ -94,14 +94,20 @@ def test_bound_bench_is_found_by_the_device_and_forgotten(mesh):
 
 def test_floor_and_numbers_of_a_component_are_recorded(mesh):
     recorded = {}
-    bench = small_bench(floor={"mlp": Floor(pcc=0.9, max_error=0.5)}.__getitem__, record=recorded.__setitem__)
+    bench = small_bench(floor={"mlp": Limits(pcc=0.9, max_error=0.5)}.__getitem__, record=recorded.__setitem__)
     host = torch.randn(32, 64)
 
     with bind(mesh, bench):
         verdict = TestFactory.compare_tensors([host] * 8, host, mesh, component="mlp")
 
     assert verdict
-    assert recorded == {"pcc.mlp": pytest.approx(1.0), "max_error.mlp": 0.0, "rms_error.mlp": 0.0, "floor.mlp": 0.9}
+    assert recorded == {
+        "pcc.mlp": pytest.approx(1.0),
+        "max_error.mlp": 0.0,
+        "rms_error.mlp": 0.0,
+        "slope_error.mlp": 0.0,
+        "floor.mlp": 0.9,
+    }
 
 
 def test_component_of_tokens_has_no_floor_for_values(mesh):
@@ -139,7 +145,7 @@ def test_shares_of_tokens_are_recorded_and_held(mesh):
 def test_verdict_names_component_cell_and_seed(mesh):
     torch.manual_seed(77)
     host = torch.randn(32, 64)
-    with bind(mesh, small_bench(floor=lambda component: Floor(pcc=0.9, max_error=0.5))):
+    with bind(mesh, small_bench(floor=lambda component: Limits(pcc=0.9, max_error=0.5))):
         verdict = TestFactory.compare_tensors([host.flip(0)] * 8, host, mesh, component="mlp")
 
     assert not verdict
@@ -172,8 +178,30 @@ def test_waived_values_are_counted_only(mesh):
     assert recorded == [("waived", 1), ("waived", 2)]
 
 
+def test_waived_choices_are_counted_only(mesh):
+    recorded, tokens = [], torch.tensor([1])
+    nothing, logits = [torch.zeros(1, 4)] * 8, place(mesh, torch.zeros(1, 1, 1, 8))
+    with bind(mesh, small_bench(values=False, record=lambda *pair: recorded.append(pair))):
+        experts = TestFactory.compare_experts(nothing, torch.ones(1, 4), mesh, k=2, component="router")
+        generation = TestFactory.compare_generation([logits], tokens, mesh, component="generation")
+
+    assert (bool(experts), bool(generation)) == (True, True)
+    assert recorded == [("waived", 1), ("waived", 2)]
+
+
+def test_wrong_shape_is_told_where_values_are_waived(mesh):
+    recorded = {}
+    with bind(mesh, small_bench(values=False, record=recorded.__setitem__)):
+        verdict = TestFactory.compare_tensors([torch.zeros(4, 5)] * 8, torch.ones(4, 4), mesh, component="mlp")
+
+    assert not verdict
+    assert "device (0, 0): shape [4, 5], expected [4, 4]" in str(verdict)
+    assert "waived" not in recorded
+
+
 def test_checkpoint_weights_reach_the_setup(mesh, tmp_path):
-    bench = small_bench(checkpoint=tmp_path)
+    recorded = []
+    bench = small_bench(checkpoint=tmp_path, record=lambda *pair: recorded.append(pair))
     with bind(mesh, replace(bench, checkpoint=None)):
         made = TestFactory.setup_test(mesh).state_dict
     writer.write(tmp_path, GptOssConfig(**bench.config), made, packed=True)
@@ -184,6 +212,8 @@ def test_checkpoint_weights_reach_the_setup(mesh, tmp_path):
 
     assert isinstance(setup.state_dict, Checkpoint)
     assert isinstance(changed.state_dict, DummyWeights), "a checkpoint has weights of its own sizes only"
+    made_up = ("weights", "made up, seed 0")
+    assert recorded == [made_up, ("weights", setup.state_dict.source), made_up]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from gptoss.component import Component, place
 from gptoss.config import GptOssConfig
 from gptoss.mesh_config import MeshConfig
 from gptoss.model import Model
-from gptoss.moe.expert_bank import ExpertBank
+from gptoss.moe.expert_bank import ExpertBank, WholeExpertBank
 from gptoss.moe.router import TopKRouter
 from gptoss.weights import Checkpoint, DummyWeights, writer
 from gptoss.weights.tensor_cache import TensorCache, at, code_digest, digest_of
@@ -371,6 +371,31 @@ def test_pool_of_a_router_does_not_come_from_disk(mesh, tmp_path):
         cached, plain = (TopKRouter(mesh, CONFIG, source, CCLManager(mesh)) for source in (weights, others))
 
         assert are_equal(cached.bias, plain.bias)
+
+
+@pytest.mark.parametrize("dtype", [ttnn.bfloat8_b, ttnn.bfloat4_b], ids=lambda dtype: dtype.name)
+@pytest.mark.parametrize(
+    ("kind", "sets"),
+    [
+        (ExpertBank, [(0, 1, 2, 3), (4, 5, 6, 7), (1, 2, 5, 7), (0, 2, 5, 6)]),
+        (WholeExpertBank, [tuple(None if at in gone else at for at in range(8)) for gone in ((), (1,), (2,), (1, 2))]),
+    ],
+    ids=["split", "whole"],
+)
+def test_entries_do_not_grow_with_sets(mesh, tmp_path, dtype, kind, sets):
+    layout = MeshConfig.of(mesh).for_throughput() if kind is WholeExpertBank else MeshConfig.of(mesh)
+    bank, _ = build(mesh, tmp_path, kind, limit_bytes=0, dtype=dtype, mesh_config=layout)
+
+    def entries():
+        return {json.loads(file.read_text())["key"]["experts"][0] for file in tmp_path.glob("mlp.experts.*.json")}
+
+    bank.load(sets[0])
+    bank.load(sets[1])
+    before = len(list(tmp_path.iterdir()))
+    for ids in sets[2:]:
+        bank.load(ids)
+
+    assert len(list(tmp_path.iterdir())) == before, entries()
 
 
 def test_experts_of_changing_sets_are_found_one_by_one(mesh, tmp_path):

@@ -224,8 +224,8 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
             "floors.toml [[floor]] 2 max_error: is 0.1; expected measured_max_error beside it, or a reason",
             (
                 "floors.toml [[floor]] 2 why: unknown key; choose from component, dtype, max_error, "
-                "measured_max_error, measured_on, measured_pcc, measured_rms_error, measured_top1, measured_top5, "
-                "mesh, pcc, reason, rms_error, scale, top1, top5"
+                "measured_max_error, measured_on, measured_pcc, measured_rms_error, measured_slope_error, "
+                "measured_top1, measured_top5, mesh, pcc, reason, rms_error, scale, slope_error, top1, top5"
             ),
             "floors.toml [[floor]] 3 pcc: is 0.9, looser than 0.98, which follows from 0.99; give a reason",
             ("floors.toml [[floor]] 5.measured_on meshes: is 0; expected a whole number of at least 1"),

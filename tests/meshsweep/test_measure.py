@@ -22,6 +22,7 @@ NAN = float("nan")
         ("max_error", 0.1, 0.15),
         ("max_error", 0.0, 0.0),
         ("rms_error", 0.01234, 0.0186),
+        ("slope_error", 0.002, 0.003),
         # One token of thirty missed: two may be.
         ("top1", 29 / 30, 0.9333),
         ("top1", 1.0, 0.9666),

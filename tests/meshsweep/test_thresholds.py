@@ -28,6 +28,8 @@ FLOORS = """
     measured_pcc = 0.99
     measured_max_error = 0.1
     measured_rms_error = 0.1
+    slope_error = 0.15
+    measured_slope_error = 0.1
     measured_on = { meshes = 1, scales = 1, samples = 1 }
     [[floor]]
     component = "rope"
@@ -36,9 +38,10 @@ FLOORS = """
     max_error = 0.15
     reason = "written by hand"
 """
-MLP = {"pcc.mlp": 0.985, "max_error.mlp": 0.12, "rms_error.mlp": 0.05, "floor.mlp": 0.98, "seed": 7}
-BETTER = {"pcc.mlp": 0.995, "max_error.mlp": 0.05, "rms_error.mlp": 0.05, "seed": 7}
-WORSE = {"pcc.mlp": 0.95, "max_error.mlp": 0.12, "rms_error.mlp": 0.05, "seed": 7}
+ERRORS = {"rms_error.mlp": 0.05, "slope_error.mlp": 0.1, "seed": 7}
+MLP = {"pcc.mlp": 0.985, "max_error.mlp": 0.12, "floor.mlp": 0.98, **ERRORS}
+BETTER = {"pcc.mlp": 0.995, "max_error.mlp": 0.05, **ERRORS}
+WORSE = {"pcc.mlp": 0.95, "max_error.mlp": 0.12, **ERRORS}
 
 
 def measured(test: str = "f.py::test_x", cell: str = CELL, **properties: object) -> Log:
@@ -67,6 +70,7 @@ def test_numbers_become_samples(here: Project) -> None:
         ("mlp", "pcc", 0.985),
         ("mlp", "max_error", 0.12),
         ("mlp", "rms_error", 0.05),
+        ("mlp", "slope_error", 0.1),
     ]
     assert {(str(sample.cell), sample.test, sample.seed, sample.has_passed) for sample in found} == {
         (CELL, "f.py::test_x", "7", True)
@@ -115,6 +119,8 @@ def test_line_tells_worst_bound_margin_and_whereabouts(here: Project) -> None:
             "0.15",
             "0.05",
             "0.15",
+            "0.1",
+            "0.15",
             "2",
             "80%",
             "max",
@@ -129,8 +135,8 @@ def test_line_tells_worst_bound_margin_and_whereabouts(here: Project) -> None:
 def test_component_without_floor_is_shown(here: Project) -> None:
     lines = shown(here, measured(**{"pcc.new": 0.9, "top1.generation": 0.9, "top5.generation": 1.0}))
 
-    assert ["new", "bfloat16", "tiny", "0.90000", "none", "-", "none", "-", "none", "1", "all"] in [
-        line.split()[:11] for line in lines
+    assert ["new", "bfloat16", "tiny", "0.90000", *["none", "-"] * 3, "none", "1", "all"] in [
+        line.split()[:13] for line in lines
     ]
     assert ["generation", "bfloat16", "tiny", "0.90000", "none", "1.00000", "none"] in [
         line.split()[:7] for line in lines
@@ -216,7 +222,8 @@ def test_run_that_measures_never_passes(here: Project) -> None:
 
         @parametrize_mesh(["1x1"])
         def test_x(mesh_device, floor, reset_seeds, request):
-            request.node.user_properties += [("pcc.new", 0.95), ("max_error.new", 0.1), ("rms_error.new", 0.1)]
+            errors = [(f"{name}_error.new", 0.1) for name in ("max", "rms", "slope")]
+            request.node.user_properties += [("pcc.new", 0.95), *errors]
             assert floor("new").pcc < 0.9
     """)
     axes = ["--mesh", "1x1", "--dtype", "bfloat16", "--scale", "tiny"]
@@ -226,7 +233,7 @@ def test_run_that_measures_never_passes(here: Project) -> None:
 
     assert done.code == 1
     assert "no comparison was held to its floor: this run measured only" in done.out
-    assert "new in bfloat16: new, PCC 0.9, max error 0.15, rms error 0.15" in written.out
+    assert "new in bfloat16: new, PCC 0.9, max error 0.15, rms error 0.15, slope error 0.15" in written.out
     assert held.code == 1, "a floor of 0.9 is not below 0.9"
     assert list(here.results()) == ["test_x[1x1-bfloat16-tiny]"]
 

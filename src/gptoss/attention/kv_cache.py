@@ -67,7 +67,7 @@ class KVCache:
             raise ValueError(f"{len(wanted)} positions for a cache of {self.users} users; pass one each, -1 for none")
         beyond = [f"position {at} of user {user}" for user, at in enumerate(wanted) if not -1 <= at < self.length]
         if beyond:
-            raise ValueError(f"{', '.join(beyond)}: the cache ends at {self.length}")
+            raise ValueError(f"{', '.join(beyond)}: the cache ends at {self.length}; build one of a greater length")
         return self._integers(torch.tensor(wanted))
 
     def attend(self, q: Any, positions: Any, **options: Any) -> Any:
@@ -108,4 +108,4 @@ class KVCache:
         if start % TILE:
             raise ValueError(f"prompt from position {start}: start it at a multiple of {TILE}")
         if start + length > self.length:
-            raise ValueError(f"prompt of {start + length} tokens exceeds cache of {self.length}")
+            raise ValueError(f"prompt of {start + length} tokens exceeds cache of {self.length}; build a longer one")

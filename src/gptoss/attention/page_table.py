@@ -47,7 +47,9 @@ class PageTable:
         self.pages = -(-length // block_size)
         order = range(self.local_users * self.pages) if order is None else order
         if sorted(order) != list(range(len(order))):
-            raise ValueError(f"order of blocks {list(order)} is no permutation of 0 to {len(order) - 1}")
+            raise ValueError(
+                f"order of blocks {list(order)} is no permutation of 0 to {len(order) - 1}; list each block once"
+            )
         self.blocks = len(order)
         self._free = [list(order) for _ in range(self.rows)]
         self._table = torch.full((self.users, self.pages), UNUSED, dtype=torch.int32)

@@ -141,4 +141,7 @@ class Rope:
     def _check(self, *positions: int) -> None:
         beyond = max(positions)
         if beyond >= self.length:
-            raise ValueError(f"position {beyond}: the model ends at max_position_embeddings={self.length}")
+            raise ValueError(
+                f"position {beyond}: the model ends at max_position_embeddings={self.length}; "
+                "pass fewer tokens, or set a greater one where the model has it"
+            )

@@ -111,13 +111,19 @@ class ExpertBank(Component):
 
     def _matrix(self, name: str, make: Callable[[], torch.Tensor], dim: int, ids: Ids) -> Any:
         """Return what ``make`` returns [1, E, ..] on the mesh, in the cell's dtype."""
+        dims = self._dims(dim)
+        if not self._is_found_again(ids):
+            return place(self.mesh_device, self._arranged(make()), dims=dims, dtype=self.dtype)
         return self.cached(
-            f"mlp.experts.{name}",
-            lambda: self._arranged(make()),
-            dims=self._dims(dim),
-            dtype=self.dtype,
-            experts=ids,
+            f"mlp.experts.{name}", lambda: self._arranged(make()), dims=dims, dtype=self.dtype, experts=ids
         )
+
+    def _is_found_again(self, ids: Ids) -> bool:
+        """Say whether others will ask for just these: all experts, or one turn of them.
+
+        Hardly two prompts choose the same part of the experts; on disk, such sets would grow without end.
+        """
+        return None not in ids and (len(ids) == self.config.num_local_experts or len(self._turns(ids)) == 1)
 
     def _spread_down_bias(self, host: torch.Tensor) -> Any:
         """Return [1, E, H] on the mesh as [1, 1, E, H], for a sum over experts."""
@@ -185,13 +191,19 @@ class WholeExpertBank(ExpertBank):
         """Experts of one device."""
         return self.config.num_local_experts // self.mesh_config.devices
 
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield the first of a device's experts in each set, and how many the set has: the last may be short."""
+        step = self.set_size // self.mesh_config.devices
+        for first in range(0, self.each, step):
+            yield first, min(step, self.each - first)
+
     def _fitting(self, count: int) -> int:
         return max(count // self.mesh_config.devices, 1) * self.mesh_config.devices
 
     def _planned(self, chosen: Sequence[int]) -> Iterator[tuple[Ids, int]]:
-        asked, step = set(chosen), self.set_size // self.mesh_config.devices
-        for first in range(0, self.each, step):
-            places = range(first, min(first + step, self.each))
+        asked = set(chosen)
+        for first, count in self.places():
+            places = range(first, first + count)
             experts = [device * self.each + at for device in range(self.mesh_config.devices) for at in places]
             ids = tuple(expert if expert in asked else None for expert in experts)
             if any(expert is not None for expert in ids):

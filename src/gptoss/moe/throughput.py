@@ -66,10 +66,22 @@ class ThroughputExperts(FeedForward):
         made: dict[int, Any] = {}
         for experts in self.bank.sets(lambda: self._chosen(choice)):
             made[experts.first] = self._of_set(x, experts)
-        size = next(iter(made.values())).shape[1]
-        # Of experts that no token chose nothing is read.
-        nothing = ttnn.zeros_like(next(iter(made.values())))
-        return join([made.get(first, nothing) for first in range(0, self.bank.each, size)], dim=1)
+        answers = [
+            made[first] if first in made else self._silence(count, next(iter(made.values())))
+            for first, count in self.bank.places()
+        ]
+        return join(answers, dim=1)
+
+    def _silence(self, count: int, like: Any) -> Any:
+        """Return zeros [1, count, T, H]: of experts that no token chose nothing is read."""
+        shape = (1, count, like.shape[2], like.shape[3])
+        return ttnn.zeros(
+            shape,
+            dtype=like.dtype,
+            layout=ttnn.TILE_LAYOUT,
+            device=self.mesh_device,
+            memory_config=ttnn.DRAM_MEMORY_CONFIG,
+        )
 
     def _of_set(self, x: Any, experts: ExpertSet) -> Any:
         return ttnn.add(self._of_each(x, experts), experts.down_bias)

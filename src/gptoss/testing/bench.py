@@ -32,6 +32,10 @@ class Bounds(Protocol):
         """The greatest error of all values together that passes, relative to all expected values together."""
 
     @property
+    def slope_error(self) -> float | None:
+        """The greatest factor, less 1, that may be in all values."""
+
+    @property
     def top1(self) -> float | None:
         """The least share of tokens that are the model's first choice."""
 
@@ -47,6 +51,7 @@ class _Loose:
     pcc: float | None = 0.99
     max_error: float | None = 0.1
     rms_error: float | None = 0.15
+    slope_error: float | None = 0.05
     top1: float | None = 0.8
     top5: float | None = 0.95
 

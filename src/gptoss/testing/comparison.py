@@ -1,8 +1,9 @@
 """Judge a mesh tensor against what it should be: every copy of it, on every device.
 
 A mesh axis either splits a tensor along a dim or holds copies of it. Shards are joined to whole copies first;
-each copy is then compared by correlation (PCC), by its largest error and by its error as a whole, and copies must be
-alike bit for bit. Correlation cannot see a factor or an offset that all values share; the errors do.
+each copy is then compared by correlation (PCC), by its largest error, by its error as a whole and by the factor that
+all its values share, and copies must be alike bit for bit. Correlation cannot see such a factor; the errors see it
+where it exceeds the noise, the slope long before.
 """
 
 from __future__ import annotations
@@ -15,25 +16,44 @@ from typing import Any
 import torch
 import ttnn
 
-__all__ = ["Comparison", "Floor", "compare", "copies", "correlation", "rms_error"]
+from gptoss.testing.bench import Bounds
+
+__all__ = ["Comparison", "Limits", "compare", "copies", "correlation", "rms_error", "slope_error"]
 
 Dims = tuple[int | None, int | None]
+
+# A slope is so many of its standard errors from 1 by chance in one of 16,000 comparisons.
+STANDARD_ERRORS = 4
 
 # Devices that differ are named, but not all 32 of them.
 SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Floor:
+class Limits:
     """The least correlation and the greatest errors that pass.
 
     ``max_error`` bounds max|actual - expected| / max|expected|, ``rms_error`` |actual - expected| / |expected| as
-    vectors.
+    vectors, ``slope_error`` the factor in all of ``actual``, less 1.
     """
 
     pcc: float
     max_error: float
     rms_error: float = math.inf
+    slope_error: float = math.inf
+
+    @classmethod
+    def of(cls, bounds: Bounds, *, pcc: float | None = None) -> Limits:
+        """Return what a component's bounds say of values; another ``pcc`` wins.
+
+        Raises ValueError where they are of tokens only.
+        """
+        least = bounds.pcc if pcc is None else pcc
+        if bounds.pcc is None or least is None or bounds.max_error is None:
+            raise ValueError("a floor for tokens only; values need pcc and max_error")
+        errors = (bounds.max_error, bounds.rms_error, bounds.slope_error)
+        most, rms, slope = (math.inf if error is None else error for error in errors)
+        return cls(pcc=least, max_error=most, rms_error=rms, slope_error=slope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +61,11 @@ class Comparison:
     """A verdict, true if everything is within bounds; prints its numbers beside the bounds."""
 
     subject: str
-    floor: Floor
+    limits: Limits
     pcc: float = float("nan")
     max_error: float = float("nan")
     rms_error: float = float("nan")
+    slope_error: float = float("nan")
     faults: tuple[str, ...] = ()
     waived: bool = False
 
@@ -56,21 +77,27 @@ class Comparison:
     def __str__(self) -> str:
         if self.waived:
             return f"values waived, shape as expected ({self.subject})"
-        above, below, near = self._held()
+        above, below, near, true = self._held()
         parts = [
             *self.faults,
-            f"PCC {self.pcc:.6f} {'>=' if above else '<'} {self.floor.pcc:.6g}",
-            f"max error {self.max_error:.4g} {'<=' if below else '>'} {self.floor.max_error:.4g}",
-            f"rms error {self.rms_error:.4g} {'<=' if near else '>'} {self.floor.rms_error:.4g}",
+            f"PCC {self.pcc:.6f} {'>=' if above else '<'} {self.limits.pcc:.6g}",
+            f"max error {self.max_error:.4g} {'<=' if below else '>'} {self.limits.max_error:.4g}",
+            f"rms error {self.rms_error:.4g} {'<=' if near else '>'} {self.limits.rms_error:.4g}",
+            f"slope error {self.slope_error:.4g} {'<=' if true else '>'} {self.limits.slope_error:.4g}",
         ]
         return f"{'; '.join(parts)} ({self.subject})"
 
     __repr__ = __str__
 
-    def _held(self) -> tuple[bool, bool, bool]:
+    def _held(self) -> tuple[bool, bool, bool, bool]:
         # Written so that a NaN fails.
-        floor = self.floor
-        return self.pcc >= floor.pcc, self.max_error <= floor.max_error, self.rms_error <= floor.rms_error
+        limits = self.limits
+        return (
+            self.pcc >= limits.pcc,
+            self.max_error <= limits.max_error,
+            self.rms_error <= limits.rms_error,
+            self.slope_error <= limits.slope_error,
+        )
 
 
 def correlation(actual: torch.Tensor, expected: torch.Tensor) -> float:
@@ -88,6 +115,21 @@ def rms_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
     expected = expected.double()
     length = float(expected.norm())
     return float((actual.double() - expected).norm()) / length if length else float("nan")
+
+
+def slope_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """Return how far from 1 the factor between ``expected`` and ``actual`` may lie, in float64.
+
+    That is |<actual, expected> / <expected, expected> - 1| and four standard errors: what the noise of so many values
+    may add or hide. NaN where all of ``expected`` is zero.
+    """
+    actual, expected = actual.flatten().double(), expected.flatten().double()
+    square = float(expected @ expected)
+    if not square:
+        return float("nan")
+    slope = float(actual @ expected) / square
+    noise = float((actual - slope * expected).norm()) / math.sqrt(square * expected.numel())
+    return abs(slope - 1) + STANDARD_ERRORS * noise
 
 
 def copies(actual: Any, mesh_shape: tuple[int, int], dims: Dims = (None, None)) -> dict[tuple[int, int], torch.Tensor]:
@@ -114,7 +156,7 @@ def compare(
     expected: torch.Tensor,
     *,
     mesh_shape: tuple[int, int],
-    floor: Floor,
+    limits: Limits,
     subject: str,
     dims: Dims = (None, None),
     values: bool = True,
@@ -129,7 +171,7 @@ def compare(
     for place, copy in copies(actual, mesh_shape, dims).items():
         trimmed, fault = _trimmed(copy, expected, dims, values=values)
         if fault:
-            return Comparison(subject=subject, floor=floor, faults=(f"device {place}: {fault}",))
+            return Comparison(subject=subject, limits=limits, faults=(f"device {place}: {fault}",))
         if found and not values:
             continue
         if not found or not torch.equal(trimmed, found[0]):
@@ -137,14 +179,15 @@ def compare(
         if len(found) > 1 and trimmed is found[-1]:
             faults.append(f"device {place} differs from (0, 0) by {_largest(trimmed, found[0]):.4g}")
     if not values:
-        return Comparison(subject=subject, floor=floor, waived=True)
+        return Comparison(subject=subject, limits=limits, waived=True)
     faults = faults[:SHOWN] + _oddities(found[0], expected)
     return Comparison(
         subject=subject,
-        floor=floor,
+        limits=limits,
         pcc=_worst(torch.Tensor.min, [correlation(copy, expected) for copy in found]),
         max_error=_worst(torch.Tensor.max, [_error(copy, expected) for copy in found]),
         rms_error=_worst(torch.Tensor.max, [rms_error(copy, expected) for copy in found]),
+        slope_error=_worst(torch.Tensor.max, [slope_error(copy, expected) for copy in found]),
         faults=tuple(faults),
     )
 

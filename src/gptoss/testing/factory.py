@@ -5,7 +5,6 @@ Letters: S sequence, H hidden.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
@@ -20,7 +19,7 @@ from gptoss.config import ConfigError, GptOssConfig
 from gptoss.mesh_config import TILE, MeshConfig
 from gptoss.reference import Reference
 from gptoss.testing.bench import Bench, bench_of, bind
-from gptoss.testing.comparison import Comparison, Floor, compare, copies
+from gptoss.testing.comparison import Comparison, Limits, compare, copies
 from gptoss.testing.draws import Draws
 from gptoss.testing.generation import Generation, compare_generation
 from gptoss.testing.routing import Routing, compare_experts
@@ -31,6 +30,7 @@ from gptoss.weights.tensor_cache import at
 __all__ = ["Bench", "Setup", "TestFactory", "bind"]
 
 Built = TypeVar("Built")
+Verdict = TypeVar("Verdict", Comparison, Routing, Generation)
 
 # Twice what a token chooses, so that a router that chooses wrongly is seen; 0.4 GB at the real widths.
 POOL = 8
@@ -125,24 +125,18 @@ class TestFactory:
         printed with the verdict, to tell apart what a test compares more than once.
         """
         bench = bench_of(mesh_device)
-        floor = _floor(bench, component, pcc_threshold)
+        limits = _limits(bench, component, pcc_threshold)
         verdict = compare(
             actual,
             expected,
             mesh_shape=_shape(mesh_device),
-            floor=floor,
+            limits=limits,
             subject=_subject(bench, component, about),
             dims=dims,
             values=bench.values,
         )
-        if verdict.waived:
-            bench.record("waived", next(bench.waived))
-        elif component:
-            for name in ("pcc", "max_error", "rms_error"):
-                bench.record(f"{name}.{component}", getattr(verdict, name))
-            bench.record(f"floor.{component}", floor.pcc)
-        logger.log("DEBUG" if verdict else "ERROR", "{}", verdict)
-        return verdict
+        numbers = {name: getattr(verdict, name) for name in ("pcc", "max_error", "rms_error", "slope_error")}
+        return _told(bench, verdict, component, numbers | {"floor": limits.pcc})
 
     @staticmethod
     def compare_experts(
@@ -162,13 +156,8 @@ class TestFactory:
         bench = bench_of(mesh_device)
         found = copies(routing, _shape(mesh_device), dims)
         verdict = compare_experts(found, scores, k=k, subject=_subject(bench, component, None), near_ties=near_ties)
-        if not bench.values:
-            verdict = replace(verdict, waived=True)
-            bench.record("waived", next(bench.waived))
-        else:
-            bench.record(f"near_ties.{component}", verdict.near_ties)
-        logger.log("DEBUG" if verdict else "ERROR", "{}", verdict)
-        return verdict
+        waived = replace(verdict, waived=not bench.values)
+        return _told(bench, waived, component, {"near_ties": verdict.near_ties})
 
     @staticmethod
     def compare_generation(
@@ -193,14 +182,8 @@ class TestFactory:
             least_top5=1.0 if bounds.top5 is None else bounds.top5,
             subject=_subject(bench, component, None),
         )
-        if not bench.values:
-            verdict = replace(verdict, waived=True)
-            bench.record("waived", next(bench.waived))
-        else:
-            bench.record(f"top1.{component}", verdict.top1)
-            bench.record(f"top5.{component}", verdict.top5)
-        logger.log("DEBUG" if verdict else "ERROR", "{}", verdict)
-        return verdict
+        waived = replace(verdict, waived=not bench.values)
+        return _told(bench, waived, component, {"top1": verdict.top1, "top5": verdict.top5})
 
     @staticmethod
     def in_sequence(outputs: Sequence[Any]) -> list[torch.Tensor]:
@@ -235,10 +218,11 @@ def _config(bench: Bench, overrides: Mapping[str, Any]) -> GptOssConfig:
         raise ConfigError(f"setup_test: {error}") from error
 
 
-def _weights(bench: Bench, config: GptOssConfig, *, own_sizes: bool) -> Mapping[str, torch.Tensor]:
-    """Return the checkpoint's weights, or made-up ones where there is none of these sizes."""
-    weights = _made_up(config) if bench.checkpoint is None or own_sizes else _checkpoint(bench, config)
+def _weights(bench: Bench, config: GptOssConfig, *, own_sizes: bool) -> Weights:
+    """Return the checkpoint's weights, or made-up ones where there is none of these sizes; record which."""
+    weights: Weights = _made_up(config) if bench.checkpoint is None or own_sizes else _checkpoint(bench, config)
     weights.cache = at(bench.weight_cache) if bench.weight_cache else None
+    bench.record("weights", weights.source)
     return weights
 
 
@@ -271,12 +255,20 @@ def _subject(bench: Bench, component: str | None, about: object) -> str:
     return ", ".join(parts if about is None else [*parts, str(about)])
 
 
-def _floor(bench: Bench, component: str | None, pcc_threshold: float | None) -> Floor:
+def _limits(bench: Bench, component: str | None, pcc_threshold: float | None) -> Limits:
     bounds = bench.floor(component) if component else Bench(mesh=bench.mesh).floor("")
-    if bounds.pcc is None or bounds.max_error is None:
-        raise ValueError(f"component {component!r} has a floor for tokens only; values need pcc and max_error")
-    return Floor(
-        pcc=bounds.pcc if pcc_threshold is None else pcc_threshold,
-        max_error=bounds.max_error,
-        rms_error=math.inf if bounds.rms_error is None else bounds.rms_error,
-    )
+    try:
+        return Limits.of(bounds, pcc=pcc_threshold)
+    except ValueError as error:
+        raise ValueError(f"component {component!r} has {error}") from error
+
+
+def _told(bench: Bench, verdict: Verdict, component: str | None, numbers: Mapping[str, object]) -> Verdict:
+    """Return the verdict once its numbers are recorded, or that values were waived, and it is in the log."""
+    if verdict.waived:
+        bench.record("waived", next(bench.waived))
+    elif component:
+        for name, number in numbers.items():
+            bench.record(f"{name}.{component}", number)
+    logger.log("DEBUG" if verdict else "ERROR", "{}", verdict)
+    return verdict

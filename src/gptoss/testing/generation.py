@@ -6,7 +6,7 @@ goes on from the same text, and each step is judged by itself. Letters: S prompt
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -73,7 +73,7 @@ def compare_generation(
         rows = copy.reshape(-1, copy.shape[-1])
         if len(rows) != len(tokens):
             raise ValueError(f"logits of {len(rows)} tokens; expected {len(tokens)}")
-        told = rows.isfinite().all(dim=-1) & (rows.amax(dim=-1) > rows.amin(dim=-1))
+        told = _tells(rows)
         best = rows.topk(5, dim=-1).indices
         is_first = (best[:, 0] == tokens) & told
         is_among = (best == tokens[:, None]).any(dim=-1) & told
@@ -82,12 +82,22 @@ def compare_generation(
             f"copy {number}, token {n}: {int(tokens[n])} expected, {best[n].tolist()} found"
             for n in (~is_first).nonzero().flatten().tolist()
         ]
+    top1, top5 = _worst(shares)
     return Generation(
         subject=subject,
         tokens=len(tokens),
-        top1=min(first for first, _ in shares),
-        top5=min(five for _, five in shares),
+        top1=top1,
+        top5=top5,
         least_top1=least_top1,
         least_top5=least_top5,
         misses=tuple(misses),
     )
+
+
+def _tells(rows: torch.Tensor) -> torch.Tensor:
+    """Return which rows [N, V] of logits choose a token, [N]."""
+    return rows.isfinite().all(dim=-1) & (rows.amax(dim=-1) > rows.amin(dim=-1))
+
+
+def _worst(shares: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return min(first for first, _ in shares), min(five for _, five in shares)

@@ -6,22 +6,22 @@ from a wrong choice by the reference's own scores. Letters: T tokens, E experts,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Choice", "Routing", "compare_experts"]
+__all__ = ["Difference", "Routing", "compare_experts"]
 
 # A score is rounded to bfloat16 twice, as a product and with its bias, each time by at most this share of it.
 ROUNDING = 2 * 2.0**-9
 
-# Choices that differ are named, but not all of them.
+# Differences are named, but not all of them.
 SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Difference:
     """One token whose experts differ from the reference's, and the scores that parted them."""
 
     device: tuple[int, int]
@@ -40,7 +40,7 @@ class Choice:
     def is_near_tie(self) -> bool:
         """Whether rounding both scores to bfloat16 explains the difference."""
         as_many = len(self.chosen) == len(self.expected)
-        return as_many and self.distance <= ROUNDING * (abs(self.least_expected) + abs(self.most_chosen))
+        return as_many and _is_tie(self.least_expected, self.most_chosen)
 
     def __str__(self) -> str:
         kind = "a near tie" if self.is_near_tie else "no tie"
@@ -57,26 +57,26 @@ class Routing:
 
     subject: str
     tokens: int
-    choices: tuple[Choice, ...]
+    differences: tuple[Difference, ...]
     near_ties_allowed: int
     waived: bool = False
 
     @property
     def near_ties(self) -> int:
         """Tokens whose experts differ by a near tie on some device."""
-        return len({choice.token for choice in self.choices if choice.is_near_tie})
+        return len({one.token for one in self.differences if one.is_near_tie})
 
     def __bool__(self) -> bool:
         return self.waived or (
-            self.near_ties <= self.near_ties_allowed and all(choice.is_near_tie for choice in self.choices)
+            self.near_ties <= self.near_ties_allowed and all(one.is_near_tie for one in self.differences)
         )
 
     def __str__(self) -> str:
         if self.waived:
             return f"values waived ({self.subject})"
-        differ = len({choice.token for choice in self.choices})
+        differ = len({one.token for one in self.differences})
         # What is wrong before what is close.
-        worst = sorted(self.choices, key=lambda choice: choice.is_near_tie)[:SHOWN]
+        worst = sorted(self.differences, key=lambda one: one.is_near_tie)[:SHOWN]
         counted = f"{differ} of {self.tokens} tokens have other experts, {self.near_ties} by a near tie"
         return "; ".join([f"{counted} ({self.near_ties_allowed} allowed)", *map(str, worst), self.subject])
 
@@ -96,10 +96,15 @@ def compare_experts(
     ``scores`` [T, E] are the reference's. A token whose sets differ is allowed where that is a near tie, for at most
     ``near_ties`` tokens: none where inputs were drawn to be clear.
     """
+    found = tuple(_differences(routing, scores, k))
+    return Routing(subject=subject, tokens=len(scores), differences=found, near_ties_allowed=near_ties)
+
+
+def _differences(routing: Mapping[tuple[int, int], torch.Tensor], scores: torch.Tensor, k: int) -> Iterator[Difference]:
+    """Yield the tokens of each device whose experts differ."""
     tokens, experts = scores.shape
     ordered = scores.argsort(dim=-1, descending=True, stable=True)
     expected = [frozenset(best.tolist()) for best in ordered[:, :k]]
-    choices = []
     for device, weights in routing.items():
         rows = weights.reshape(-1, experts)
         if len(rows) != tokens:
@@ -108,15 +113,14 @@ def compare_experts(
             # A NaN is a choice too, and a wrong one.
             chosen = frozenset(row.ne(0).nonzero().flatten().tolist())
             if chosen != expected[token]:
-                choices.append(_choice(device, token, chosen, expected[token], scores[token]))
-    return Routing(subject=subject, tokens=tokens, choices=tuple(choices), near_ties_allowed=near_ties)
+                yield _difference(device, token, chosen, expected[token], scores[token])
 
 
-def _choice(
+def _difference(
     device: tuple[int, int], token: int, chosen: frozenset[int], expected: frozenset[int], scores: torch.Tensor
-) -> Choice:
+) -> Difference:
     instead, left_out = sorted(chosen - expected), sorted(expected - chosen)
-    return Choice(
+    return Difference(
         device=device,
         token=token,
         chosen=tuple(instead),
@@ -125,6 +129,11 @@ def _choice(
         least_expected=float(scores[left_out].max()) if left_out else float("nan"),
         most_chosen=float(scores[instead].min()) if instead else float("nan"),
     )
+
+
+def _is_tie(one: float, other: float) -> bool:
+    """Return whether two scores are as one once both are rounded."""
+    return one - other <= ROUNDING * (abs(one) + abs(other))
 
 
 def _listed(experts: tuple[int, ...]) -> str:

@@ -33,6 +33,11 @@ class Weights(Mapping[str, torch.Tensor]):
         """What tells these weights from all others, as JSON holds it; None where nothing does."""
         return None
 
+    @property
+    def source(self) -> str:
+        """Where these weights come from, in a few words for a report."""
+        return type(self).__name__
+
     @abstractmethod
     def expert(self, name: str, index: int) -> torch.Tensor:
         """Return ``self[name][index]`` without making the other experts."""

@@ -8,8 +8,9 @@ Letters: E experts, H hidden, I intermediate.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +53,12 @@ class Checkpoint(Weights):
             for name, file in sorted(files.items())
         }
         return {"directory": str(self.directory.resolve()), "files": stamps}
+
+    @property
+    def source(self) -> str:
+        """Where these weights come from: the directory's name, and a digest of what tells it from others."""
+        told = json.dumps(self.identity["files"], sort_keys=True).encode()
+        return f"{self.directory.resolve().name} {hashlib.blake2b(told, digest_size=8).hexdigest()}"
 
     def __getitem__(self, name: str) -> torch.Tensor:
         shape = self._shapes[name]
@@ -141,7 +148,9 @@ class _Listing:
         self.entries |= {name: entries[name] for name in names if name in entries}
         if not faults:
             self.faults += [
-                f"{path}: tensor {name} is in {INDEX} but not in the file" for name in names if name not in entries
+                f"{path}: tensor {name} is in {INDEX} but not in the file; fetch both again"
+                for name in names
+                if name not in entries
             ]
 
     def check(self, wanted: Mapping[str, Shape]) -> None:
@@ -164,18 +173,35 @@ class _Listing:
             return
         where = f"{entry.file.path}: tensor {name} expected"
         if entry.shape != shape:
-            self.faults.append(f"{where} shape {list(shape)}, found {list(entry.shape)}")
+            self.faults.append(
+                f"{where} shape {list(shape)}, found {list(entry.shape)}; "
+                f"it does not fit {hf_config.CONFIG}: fetch both again"
+            )
         if entry.dtype not in dtypes:
-            self.faults.append(f"{where} dtype {_codes(dtypes)}, found {_codes({entry.dtype})}")
+            self.faults.append(
+                f"{where} dtype {_codes(dtypes)}, found {_codes({entry.dtype})}; "
+                "write it in what was expected, or fetch it again"
+            )
 
     def _absent(self, name: str, shape: Shape, wanted: Mapping[str, Shape]) -> str:
         strangers = [other for other in self.entries if other not in wanted]
-        near = difflib.get_close_matches(name, strangers, n=1)
-        hint = f", but {near[0]} of shape {list(self.entries[near[0]].shape)}" if near else ""
-        return f"{self.directory}: tensor {name} expected with shape {list(shape)}, found none{hint}"
+        near = [self.entries[like] for like in difflib.get_close_matches(name, strangers, n=1)]
+        hint = f", but {near[0].file.path.name} holds {near[0].name} of shape {list(near[0].shape)}" if near else ""
+        remedy = "rename it there" if near else "fetch them again"
+        where = _listed({entry.file.path.name for entry in self.entries.values()})
+        return (
+            f"{self.directory}: tensor {name} expected with shape {list(shape)}, found none in {where}{hint}; {remedy}"
+        )
 
 
 _FLOATS = {torch.bfloat16, torch.float16, torch.float32}
+
+
+def _listed(files: Iterable[str], shown: int = 3) -> str:
+    """Return the first files by name, and how many there are besides."""
+    names = sorted(files)
+    more = [f"{len(names) - shown} more files"] if len(names) > shown else []
+    return ", ".join([*names[:shown], *more])
 
 
 def _codes(dtypes: set[torch.dtype]) -> str:

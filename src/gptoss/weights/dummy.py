@@ -76,6 +76,11 @@ class DummyWeights(Weights):
         """
         return {"seed": self.seed, "sizes": self._sizes}
 
+    @property
+    def source(self) -> str:
+        """Where these weights come from: nowhere but their seed."""
+        return f"made up, seed {self.seed}"
+
     def __getitem__(self, name: str) -> torch.Tensor:
         shape = self._shapes[name]
         if ".experts." in name:
@@ -102,10 +107,16 @@ class DummyWeights(Weights):
         return len(self._shapes)
 
     def _pooled(self, name: str) -> torch.Tensor:
-        """Return a router's biases [E], those outside of its pool lowered."""
+        """Return a router's biases [E], those outside of its pool lowered.
+
+        Experts of a pool stand evenly apart, so that devices that hold whole experts hold as many of them each.
+        """
         bias = self._keep(name, self._shapes[name])
-        order = torch.randperm(len(bias), generator=_generator(f"{self.pool_seed}/{name}"))
-        return bias.index_put((order[self.pool :],), bias[order[self.pool :]] - OUT_OF_REACH)
+        apart = len(bias) // min(self.pool or len(bias), len(bias))
+        first = int(torch.randint(apart, (1,), generator=_generator(f"{self.pool_seed}/{name}")))
+        outside = torch.ones(len(bias), dtype=torch.bool)
+        outside[first::apart] = False
+        return torch.where(outside, bias - OUT_OF_REACH, bias)
 
     def _keep(self, key: str, shape: Shape) -> torch.Tensor:
         if key in self._kept:

@@ -55,7 +55,7 @@ def read(directory: Path) -> GptOssConfig:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}; fetch it again") from error
     except ValueError as error:
-        raise ConfigError(f"{path}: not JSON in UTF-8: {error}") from error
+        raise ConfigError(f"{path}: not JSON in UTF-8: {error}; fetch it again") from error
     return from_json(record, str(path))
 
 
@@ -113,10 +113,26 @@ def _strange(record: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
     if isinstance(values.get("num_hidden_layers"), int):
         layer_types = _layer_types(values["num_hidden_layers"])
         asked["layer_types"] = (record.get("layer_types") or layer_types, layer_types)
-    if isinstance(rope.get("factor"), int | float):
+    if _is_above_zero(rope.get("factor")):
         own = 0.1 * math.log(rope["factor"]) + 1.0
         asked["attention_factor"] = (rope.get("attention_factor") or own, own)
-    return [f"{name} = {found!r}; expected {wanted!r}" for name, (found, wanted) in asked.items() if found != wanted]
+    strange = [f"{name} = {found!r}; expected {wanted!r}" for name, (found, wanted) in asked.items() if found != wanted]
+    return strange + _disordered(values)
+
+
+def _disordered(values: Mapping[str, Any]) -> list[str]:
+    """Return the numbers that are each possible and not beside one another."""
+    pairs = (("num_experts_per_tok", "num_local_experts"), ("rope_beta_slow", "rope_beta_fast"))
+    found = [(low, high, values.get(low, 0), values.get(high, 0)) for low, high in pairs]
+    return [
+        f"{low} = {less!r}; expected at most {high} = {more!r}"
+        for low, high, less, more in found
+        if _is_above_zero(less) and _is_above_zero(more) and less > more
+    ]
+
+
+def _is_above_zero(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _layer_types(layers: int) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -43,16 +43,26 @@ class StoredFile:
     size_bytes: int
     modified_ns: int
     changed_ns: int
+    inode: int
+    values_at: int
     header_digest: str
 
     def read(self, start: int, size_bytes: int, name: str) -> bytearray:
         """Return ``size_bytes`` from ``start``, which tensor ``name`` was said to hold."""
         data = bytearray(size_bytes)
-        with self.path.open("rb") as opened:
-            stat = os.fstat(opened.fileno())
-            opened.seek(start)
-            found = opened.readinto(data)
-        if (stat.st_size, stat.st_mtime_ns) != (self.size_bytes, self.modified_ns) or found != size_bytes:
+        try:
+            with self.path.open("rb") as opened:
+                stat = os.fstat(opened.fileno())
+                opened.seek(start)
+                found = opened.readinto(data)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path}: tensor {name} cannot be read: {error.strerror}; "
+                "the file has changed since it was opened: fetch it again and start again"
+            ) from error
+        # The time of the last write can be set back; that of the last change and the inode cannot.
+        now = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+        if now != (self.size_bytes, self.modified_ns, self.changed_ns, self.inode) or found != size_bytes:
             raise CheckpointError(
                 f"{self.path}: tensor {name} expected in a file of {self.size_bytes} bytes, found {stat.st_size}; "
                 "the file has changed since it was opened: start again"
@@ -100,11 +110,26 @@ def read_header(path: Path) -> tuple[dict[str, Entry], list[str]]:
             entries[name] = _entry(file, name, at)
         except ValueError as error:
             faults.append(f"{path}: tensor {name} {error}")
-    return entries, faults
+    return entries, faults or _untiled(file, entries.values())
+
+
+def _untiled(file: StoredFile, entries: Iterable[Entry]) -> list[str]:
+    """Return where tensors overlap, or leave bytes between them or at the end, all of which the format forbids."""
+    end, before, faults = file.values_at, "the header", []
+    for entry in sorted(entries, key=lambda entry: (entry.start, entry.size_bytes)):
+        if entry.start != end:
+            faults.append(
+                f"{file.path}: tensor {entry.name} expected at {end}, where {before} ends, found at {entry.start}; "
+                "offsets leave no gap and share no byte: fetch it again"
+            )
+        end, before = entry.start + entry.size_bytes, entry.name
+    if end != file.size_bytes and not faults:
+        faults = [f"{file.path}: expected {end} bytes, where {before} ends, found {file.size_bytes}; fetch it again"]
+    return faults
 
 
 def _listed(path: Path, opened: BinaryIO) -> tuple[StoredFile, dict[str, Any]]:
-    """Return the file and what its header lists, offsets counted from the start of the file."""
+    """Return the file and what its header lists."""
     stat = os.fstat(opened.fileno())
     length = int.from_bytes(opened.read(_LENGTH_BYTES), "little")
     if not 0 < length <= _HEADER_LIMIT_BYTES:
@@ -124,13 +149,15 @@ def _listed(path: Path, opened: BinaryIO) -> tuple[StoredFile, dict[str, Any]]:
         size_bytes=stat.st_size,
         modified_ns=stat.st_mtime_ns,
         changed_ns=stat.st_ctime_ns,
+        inode=stat.st_ino,
+        values_at=_LENGTH_BYTES + length,
         header_digest=hashlib.blake2b(text, digest_size=16).hexdigest(),
     )
-    return file, {name: (at, _LENGTH_BYTES + length) for name, at in listed.items()}
+    return file, listed
 
 
-def _entry(file: StoredFile, name: str, listed: tuple[Any, int]) -> Entry:
-    at, base = listed
+def _entry(file: StoredFile, name: str, at: Any) -> Entry:
+    base = file.values_at
     dtype, shape, start, end = _fields(at)
     if dtype not in DTYPES:
         raise ValueError(f"has dtype {dtype}; expected one of {', '.join(DTYPES)}")

@@ -88,7 +88,7 @@ def group_queries_by_remainder(patch):
 
 @fault("1x1")
 def see_the_future(patch):
-    """The causal mask of a prompt is missing: each token sees those that come after it."""
+    """The causal mask of a prompt is missing, and with it the window: each token sees those that come after it."""
 
     @patch.around(TRANSFORMER, PREFILL)
     def _(real, *tensors, is_causal, sliding_window_size, **options):
@@ -175,3 +175,23 @@ def take_head_width_from_hidden_size(patch):
         ratio = self.scale / wrong
         self.scale = wrong
         self.sinks, self.decode_sinks = (ttnn.multiply(sinks, ratio) for sinks in (self.sinks, self.decode_sinks))
+
+
+def enlarge(patch, factor):
+    """Let attention answer with ``factor`` times what it should."""
+
+    @patch.around(Attention, "_output")
+    def _(real, self, joined):
+        return ttnn.multiply(real(self, joined), factor)
+
+
+@fault("1x8")
+def answer_one_per_cent_too_much(patch):
+    """What attention answers is 1 % too large, all of it: less than the noise of a single value in bfloat8_b."""
+    enlarge(patch, 1.01)
+
+
+@fault("1x8", dtype="bfloat4_b")
+def answer_a_tenth_too_much_in_four_bits(patch):
+    """What attention answers is 10 % too large, all of it: half of the noise of a single value in bfloat4_b."""
+    enlarge(patch, 1.1)

@@ -65,6 +65,21 @@ def use_plain_silu(patch):
     with_swiglu(patch, lambda config, gate, up: gated(*clamped(config, gate, up), 1.0))
 
 
+@fault("1x1", suite=("tests/gptoss/test_moe.py",))
+def round_alpha(patch):
+    """Alpha is 1.66 for 1.702, which changes gate * sigmoid(alpha * gate) by 0.0065 at most."""
+    with_swiglu(patch, lambda config, gate, up: gated(*clamped(config, gate, up), 1.66))
+
+
+@fault("1x8")
+def answer_two_per_cent_too_much(patch):
+    """What the experts answer is 2 % too large, all of it."""
+
+    @patch.around(Experts, "_weighted_sum")
+    def _(real, self, *given):
+        return ttnn.multiply(real(self, *given), 1.02)
+
+
 @fault("1x1")
 def forget_to_add_one_to_up(patch):
     """The product is up * gate * sigmoid, without the one that is added to up."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from gptoss.testing import comparison
+from gptoss.testing import comparison, generation, routing
 from gptoss.testing.comparison import Comparison
+from gptoss.testing.routing import Routing
 from tests.drill.fault import fault
 
 SUITE = ("tests/gptoss/test_comparison.py",)
+OF_EXPERTS = ("tests/gptoss/test_routing.py",)
+OF_TOKENS = ("tests/gptoss/test_generation.py",)
 
 
 @fault("1x1", suite=SUITE)
@@ -43,6 +46,24 @@ def ignore_the_largest_error(patch):
 
 
 @fault("1x1", suite=SUITE)
+def ignore_the_error_of_all_values(patch):
+    """Values that are each a little off, none by much, pass: nothing adds their errors up."""
+
+    @patch.around(comparison, "rms_error")
+    def _(real, actual, expected):
+        return 0.0
+
+
+@fault("1x1", suite=SUITE)
+def ignore_the_slope(patch):
+    """A factor in all values passes where the noise of a single one is greater."""
+
+    @patch.around(comparison, "slope_error")
+    def _(real, actual, expected):
+        return 0.0
+
+
+@fault("1x1", suite=SUITE)
 def ignore_padding(patch):
     """What lies beyond the expected values is cut off unseen."""
 
@@ -58,3 +79,49 @@ def pass_whatever_is_compared(patch):
     @patch.around(Comparison, "__bool__")
     def _(real, self):
         return True
+
+
+@fault("1x1", suite=OF_EXPERTS)
+def pass_whatever_experts_are_chosen(patch):
+    """The verdict on a router is true, whatever differs."""
+
+    @patch.around(Routing, "__bool__")
+    def _(real, self):
+        return True
+
+
+@fault("1x1", suite=OF_EXPERTS)
+def take_any_difference_for_a_near_tie(patch):
+    """Other experts are a near tie however far apart the scores lie."""
+
+    @patch.around(routing, "_is_tie")
+    def _(real, one, other):
+        return True
+
+
+@fault("1x1", suite=OF_EXPERTS)
+def compare_the_experts_of_device_zero_only(patch):
+    """What the routers of the other devices chose is not looked at."""
+
+    @patch.around(routing, "_differences")
+    def _(real, found, *given):
+        first = next(iter(found))
+        return real({first: found[first]}, *given)
+
+
+@fault("1x1", suite=OF_TOKENS)
+def count_the_tokens_of_the_first_copy_only(patch):
+    """A copy of the logits that is stale on another device does not count."""
+
+    @patch.around(generation, "_worst")
+    def _(real, shares):
+        return shares[0]
+
+
+@fault("1x1", suite=OF_TOKENS)
+def take_a_row_without_numbers_for_a_choice(patch):
+    """Logits with a NaN, and such as are all alike, choose whatever comes first."""
+
+    @patch.around(generation, "_tells")
+    def _(real, rows):
+        return rows.new_ones(len(rows)).bool()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from gptoss.weights import checkpoint, mxfp4, safetensors
@@ -81,8 +83,8 @@ def start_at_the_header(patch):
     """Offsets are counted from the start of the file; they count from the end of its header."""
 
     @patch.around(safetensors, "_entry")
-    def _(real, file, name, listed):
-        return real(file, name, (listed[0], 8))
+    def _(real, file, name, at):
+        return real(replace(file, values_at=8), name, at)
 
 
 @fault("1x1", suite=SUITE)

@@ -33,12 +33,12 @@ def map_experts_by_column(patch):
 def place_experts_by_column(patch):
     """Whole experts lie on the devices column by column, the mapping counts row by row."""
 
-    @patch.around(WholeExpertBank, "_spread")
-    def _(real, self, host, dim, *dtype):
+    @patch.around(WholeExpertBank, "_arranged")
+    def _(real, self, host):
         rows, cols = self.mesh_config.shape
         order = torch.arange(rows * cols).view(cols, rows).T.flatten()
         devices = host.reshape(1, rows * cols, -1, *host.shape[2:])[:, order]
-        return real(self, devices.reshape(host.shape), dim, *dtype)
+        return real(self, devices.reshape(host.shape))
 
 
 @fault("2x4", suite=SUITE)
