@@ -13,12 +13,11 @@ from pathlib import Path
 
 from meshsweep.errors import InfraError
 from meshsweep.matrix import Floor
-from meshsweep.measure import MEASURES
+from meshsweep.measure import FAMILIES, MEASURES
 from meshsweep.toml import Known, Table
 
 __all__ = ["read", "render", "unexplained", "write"]
 
-_REQUIRED = (("pcc", "max_error"), ("top1", "top5"))
 _COUNTS = ("meshes", "scales", "samples")
 
 _HEADER = """\
@@ -63,16 +62,20 @@ def read(top: Table, *, dtypes: Known, scales: Known, meshes: Known) -> tuple[Fl
 
 def _counts(row: Table) -> Mapping[str, int]:
     table = row.table("measured_on", {})
-    counts = {name: table.count(name, None) for name in _COUNTS}
+    if "measured_on" not in row:
+        return {}
+    counts = {name: table.count(name) for name in _COUNTS}
     table.close()
-    return {name: number for name, number in counts.items() if number is not None}
+    return counts
 
 
 def _check(row: Table, floor: Floor) -> None:
     """Note bounds that are missing, that nothing was measured for, or that are looser than what was."""
-    if not any(all(name in row for name in family) for family in _REQUIRED):
-        row.mistake(None, f"bounds too little; expected {' or '.join(' and '.join(family) for family in _REQUIRED)}")
+    if not any(all(name in row for name in family) for family in FAMILIES):
+        row.mistake(None, f"bounds too little; expected all of {', or of '.join(map(', '.join, FAMILIES))}")
     if floor.reason is None:
+        if "measured_on" not in row:
+            row.mistake("measured_on", "missing; expected on how many meshes, scales and samples, or a reason")
         for name, mistake in unexplained(floor):
             row.mistake(name, mistake)
 

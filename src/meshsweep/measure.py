@@ -109,7 +109,7 @@ MEASURES: Mapping[str, Measure] = {
         _error("rms_error", "rms error"),
         _error("slope_error", "slope error"),
         # Half of the tokens by luck, or one that is often the sixth, is another model.
-        _likeness("top1", "top-1", _share_floor, least=0.25),
+        _likeness("top1", "top-1", _share_floor, least=0.5),
         _likeness("top5", "top-5", _share_floor, least=0.7),
     )
 }

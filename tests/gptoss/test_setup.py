@@ -114,7 +114,7 @@ def test_component_of_tokens_has_no_floor_for_values(mesh):
     host = torch.randn(32, 64)
     bench = small_bench(floor=lambda component: BOUNDS_OF_TOKENS)
 
-    with bind(mesh, bench), pytest.raises(ValueError, match="component 'generation' has a floor for tokens only"):
+    with bind(mesh, bench), pytest.raises(ValueError, match="component 'generation' has a floor that bounds no pcc"):
         TestFactory.compare_tensors([host] * 8, host, mesh, component="generation")
 
 

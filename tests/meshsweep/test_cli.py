@@ -93,7 +93,14 @@ def test_mistakes_of_matrix_are_lines(here: Project, capsys: pytest.CaptureFixtu
         ),
         "meshsweep: matrix/floors.toml [[floor]] 1 component: missing; expected a non-empty string",
         "meshsweep: matrix/floors.toml [[floor]] 1 dtype: missing; expected a non-empty string",
-        "meshsweep: matrix/floors.toml [[floor]] 1: bounds too little; expected pcc and max_error or top1 and top5",
+        (
+            "meshsweep: matrix/floors.toml [[floor]] 1: bounds too little; expected all of pcc, max_error, rms_error, "
+            "slope_error, or of top1, top5"
+        ),
+        (
+            "meshsweep: matrix/floors.toml [[floor]] 1 measured_on: missing; "
+            "expected on how many meshes, scales and samples, or a reason"
+        ),
     ]
 
 

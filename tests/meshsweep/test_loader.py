@@ -183,6 +183,8 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         mesh = "2x2"
         pcc = 0.9
         max_error = 0.1
+        rms_error = 0.1
+        slope_error = 0.1
         why = "x"
         [[floor]]
         component = "layer"
@@ -191,6 +193,8 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         measured_pcc = 0.99
         max_error = 0.15
         measured_max_error = 0.1
+        rms_error = 0.15
+        measured_rms_error = 0.1
         [[floor]]
         component = "layer"
         dtype = "bfloat16"
@@ -198,6 +202,8 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         measured_pcc = 0.85
         max_error = 0.5
         measured_max_error = 0.1
+        rms_error = 0.1
+        slope_error = 0.1
         reason = "seen and known"
         [[floor]]
         component = "head"
@@ -206,11 +212,15 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         measured_pcc = 0.85
         max_error = 0.15
         measured_max_error = 0.1
+        rms_error = 0.15
+        measured_rms_error = 0.1
+        slope_error = 0.15
+        measured_slope_error = 0.1
         measured_on = { meshes = 0, cells = 2 }
         [[floor]]
         component = "generation"
         dtype = "bfloat16"
-        top1 = 0.9
+        top1 = 0.4
         """,
         [
             (
@@ -219,20 +229,52 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
             ),
             "floors.toml [[floor]] 1 pcc: is 1.5; expected a number from 0 to 1",
             "floors.toml [[floor]] 1 max_error: is -1; expected a number from 0 to 10",
+            (
+                "floors.toml [[floor]] 1: bounds too little; "
+                "expected all of pcc, max_error, rms_error, slope_error, or of top1, top5"
+            ),
+            (
+                "floors.toml [[floor]] 1 measured_on: missing; "
+                "expected on how many meshes, scales and samples, or a reason"
+            ),
             "floors.toml [[floor]] 2 mesh: unknown mesh '2x2'; did you mean 1x2? choose from 1x1, 1x2, 1x8, 4x4",
+            (
+                "floors.toml [[floor]] 2 measured_on: missing; "
+                "expected on how many meshes, scales and samples, or a reason"
+            ),
             "floors.toml [[floor]] 2 pcc: is 0.9; expected measured_pcc beside it, or a reason",
             "floors.toml [[floor]] 2 max_error: is 0.1; expected measured_max_error beside it, or a reason",
+            "floors.toml [[floor]] 2 rms_error: is 0.1; expected measured_rms_error beside it, or a reason",
+            "floors.toml [[floor]] 2 slope_error: is 0.1; expected measured_slope_error beside it, or a reason",
             (
                 "floors.toml [[floor]] 2 why: unknown key; choose from component, dtype, max_error, "
                 "measured_max_error, measured_on, measured_pcc, measured_rms_error, measured_slope_error, "
                 "measured_top1, measured_top5, mesh, pcc, reason, rms_error, scale, slope_error, top1, top5"
             ),
+            (
+                "floors.toml [[floor]] 3: bounds too little; "
+                "expected all of pcc, max_error, rms_error, slope_error, or of top1, top5"
+            ),
+            (
+                "floors.toml [[floor]] 3 measured_on: missing; "
+                "expected on how many meshes, scales and samples, or a reason"
+            ),
             "floors.toml [[floor]] 3 pcc: is 0.9, looser than 0.98, which follows from 0.99; give a reason",
             ("floors.toml [[floor]] 5.measured_on meshes: is 0; expected a whole number of at least 1"),
+            "floors.toml [[floor]] 5.measured_on scales: missing; expected a whole number of at least 1",
+            "floors.toml [[floor]] 5.measured_on samples: missing; expected a whole number of at least 1",
             "floors.toml [[floor]] 5.measured_on cells: unknown key; choose from meshes, samples, scales",
             "floors.toml [[floor]] 5 pcc: is 0.7; so low a floor hides defects: expected 0.8 or a reason",
-            "floors.toml [[floor]] 6: bounds too little; expected pcc and max_error or top1 and top5",
-            "floors.toml [[floor]] 6 top1: is 0.9; expected measured_top1 beside it, or a reason",
+            (
+                "floors.toml [[floor]] 6: bounds too little; "
+                "expected all of pcc, max_error, rms_error, slope_error, or of top1, top5"
+            ),
+            (
+                "floors.toml [[floor]] 6 measured_on: missing; "
+                "expected on how many meshes, scales and samples, or a reason"
+            ),
+            "floors.toml [[floor]] 6 top1: is 0.4; expected measured_top1 beside it, or a reason",
+            "floors.toml [[floor]] 6 top1: is 0.4; so low a floor hides defects: expected 0.5 or a reason",
             "floors.toml [[floor]] 4: is the same component, dtype, scale and mesh as row 3; keep one",
         ],
     ),

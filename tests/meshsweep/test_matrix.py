@@ -20,6 +20,8 @@ FLOORS = """
     dtype = "bfloat8_b"
     pcc = 0.90
     max_error = 0.1
+    rms_error = 0.1
+    slope_error = 0.1
     reason = "written by hand"
     [[floor]]
     component = "experts"
@@ -27,6 +29,8 @@ FLOORS = """
     mesh = "1x8"
     pcc = 0.94
     max_error = 0.1
+    rms_error = 0.1
+    slope_error = 0.1
     reason = "written by hand"
     [[floor]]
     component = "experts"
@@ -34,6 +38,8 @@ FLOORS = """
     scale = "tiny"
     pcc = 0.92
     max_error = 0.1
+    rms_error = 0.1
+    slope_error = 0.1
     reason = "written by hand"
 """
 

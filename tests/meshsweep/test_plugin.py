@@ -133,6 +133,11 @@ FLOORS = """
     max_error = 0.15
     measured_pcc = 0.99
     measured_max_error = 0.1
+    rms_error = 0.15
+    measured_rms_error = 0.1
+    slope_error = 0.15
+    measured_slope_error = 0.1
+    measured_on = { meshes = 1, scales = 1, samples = 1 }
 """
 
 

@@ -48,12 +48,12 @@ class Limits:
 
         Raises ValueError where they are of tokens only.
         """
-        least = bounds.pcc if pcc is None else pcc
-        if bounds.pcc is None or least is None or bounds.max_error is None:
-            raise ValueError("a floor for tokens only; values need pcc and max_error")
-        errors = (bounds.max_error, bounds.rms_error, bounds.slope_error)
-        most, rms, slope = (math.inf if error is None else error for error in errors)
-        return cls(pcc=least, max_error=most, rms_error=rms, slope_error=slope)
+        names = ("pcc", "max_error", "rms_error", "slope_error")
+        found = {name: getattr(bounds, name) for name in names}
+        missing = [name for name, bound in found.items() if bound is None]
+        if missing:
+            raise ValueError(f"a floor that bounds no {', '.join(missing)}; values need {', '.join(names)}")
+        return cls(**(found if pcc is None else found | {"pcc": pcc}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
