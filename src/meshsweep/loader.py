@@ -8,11 +8,11 @@ from typing import Any
 
 from meshsweep import floors
 from meshsweep.errors import MatrixError, UserError, nearest
+from meshsweep.machines import declaration
 from meshsweep.matrix import (
     Defaults,
     Environment,
     Floor,
-    Machine,
     Matrix,
     Mesh,
     Rule,
@@ -70,7 +70,7 @@ class _Axes:
         self.dtypes = self._named("dtypes.toml", "dtypes", _dtype)
         self.scales = _scales(reader)
         self.environments = self._named("environments.toml", "environments", self._environment)
-        self.machines = self._named("machines.toml", "machines", _machine)
+        self.machines = self._named("machines.toml", "machines", declaration.read)
         self._meshes = reader.known("mesh", "meshes.toml", self.meshes)
         self._dtypes = reader.known("dtype", "dtypes.toml", self.dtypes)
         self._scales = reader.known("scale", "scales.toml", self.scales)
@@ -245,14 +245,3 @@ def _config(table: Table, fields: Mapping[str, str | None]) -> dict[str, object]
 def _is_kind(value: object, kind: str) -> bool:
     # In Python a bool is an int; in TOML it is not.
     return isinstance(value, _KINDS[kind][0]) and (kind == "boolean" or not isinstance(value, bool))
-
-
-def _machine(name: str, table: Table) -> Machine:
-    shape = table.shape("shape", None)
-    also_opens = table.shapes("also_opens")
-    for other in also_opens:
-        if shape is not None and other.devices != shape.devices:
-            table.mistake("also_opens", f"holds {other}; expected a mesh of all {shape.devices} devices")
-    return Machine(
-        name=name, about=table.text("about"), shape=shape, also_opens=also_opens, runner=table.texts("runner")
-    )

@@ -13,6 +13,7 @@ from typing import Any
 
 from meshsweep.cell import Cell
 from meshsweep.errors import SelectionError
+from meshsweep.machines import Machine
 from meshsweep.measure import MEASURES
 from meshsweep.shape import MeshShape
 
@@ -20,7 +21,6 @@ __all__ = [
     "Defaults",
     "Environment",
     "Floor",
-    "Machine",
     "Matrix",
     "Mesh",
     "Rule",
@@ -77,17 +77,6 @@ class Environment:
     standin: str | None
     arch: str
     values: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """A host: its system mesh, or no shape where each worker gets a virtual one."""
-
-    name: str
-    about: str
-    shape: MeshShape | None
-    also_opens: tuple[MeshShape, ...]
-    runner: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

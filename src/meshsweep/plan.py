@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from meshsweep.cell import Cell
-from meshsweep.matrix import Machine, Matrix
+from meshsweep.machines import Machine
+from meshsweep.matrix import Matrix
 from meshsweep.selection import Expansion, Selection
 from meshsweep.slots import Slot, slots_for
 

@@ -5,30 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meshsweep.errors import SelectionError
-from meshsweep.matrix import Machine
-from meshsweep.shape import MeshShape, cut
+from meshsweep.machines import Machine
+from meshsweep.shape import MeshShape
 
 __all__ = ["Slot", "slots_for"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """The devices of one worker: chip ids of a machine, or none where it is virtual."""
+    """The devices of one worker: chip ids of a machine in the order of the mesh that they open.
+
+    A slot of a virtual machine has no chips and opens any mesh: its mesh is None.
+    """
 
     name: str
     machine: str
     chips: tuple[int, ...]
+    mesh: str | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the slot as JSON values."""
-        return {"name": self.name, "machine": self.machine, "chips": list(self.chips)}
+        return {"name": self.name, "machine": self.machine, "mesh": self.mesh, "chips": list(self.chips)}
 
     @classmethod
     def from_json(cls, data: dict[str, object]) -> Slot:
         """Return the slot that ``to_json`` wrote."""
-        chips = data["chips"]
+        chips, mesh = data["chips"], data.get("mesh")
         assert isinstance(chips, list)
-        return cls(name=str(data["name"]), machine=str(data["machine"]), chips=tuple(chips))
+        name, machine = str(data["name"]), str(data["machine"])
+        return cls(name=name, machine=machine, chips=tuple(chips), mesh=None if mesh is None else str(mesh))
 
 
 def slots_for(machine: Machine, shape: MeshShape, *, limit: int) -> tuple[Slot, ...]:
@@ -48,10 +53,14 @@ def slots_for(machine: Machine, shape: MeshShape, *, limit: int) -> tuple[Slot, 
     )
 
 
-def _groups(machine: Machine, shape: MeshShape, limit: int) -> tuple[tuple[int, ...], ...]:
+def _groups(machine: Machine, shape: MeshShape, limit: int) -> list[tuple[int, ...]]:
     if machine.shape is None:
-        return ((),) * limit
-    rectangles = cut(machine.shape, shape)
-    if rectangles or shape not in machine.also_opens:
-        return rectangles
-    return (tuple(range(machine.shape.devices)),)
+        return [()] * limit
+    taken: frozenset[int] = frozenset()
+    groups = []
+    for chips in machine.placements(shape):
+        leased = machine.leased_with(chips)
+        if not leased & taken:
+            taken |= leased
+            groups.append(chips)
+    return groups

@@ -53,7 +53,7 @@ MATRIX = {
         [machines.t3k]
         about = "eight chips"
         shape = "2x4"
-        also_opens = "1x8"
+        rings = "1x8"
         runner = ["self-hosted", "t3k"]
         [machines.galaxy]
         about = "32 chips"

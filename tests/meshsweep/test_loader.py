@@ -113,12 +113,12 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         [machines.t3k]
         about = "x"
         shape = "2x4"
-        also_opens = ["1x9", "1by8"]
+        rings = ["1x9", "1by8"]
         """,
         [
-            "machines.toml [machines.t3k] also_opens: mesh shape '1by8': expected ROWSxCOLS, such as 1x8",
-            "machines.toml [machines.t3k] also_opens: holds 1x9; expected a mesh of all 8 devices",
             "machines.toml [machines.t3k] runner: missing; expected a string or a list of at least one string",
+            "machines.toml [machines.t3k] rings: mesh shape '1by8': expected ROWSxCOLS, such as 1x8",
+            "machines.toml [machines.t3k] rings: holds 1x9; expected 1xN with N even, from 4 to the machine's 8 chips",
         ],
     ),
     (
@@ -377,7 +377,7 @@ def test_declared_values_reach_the_records(tmp_path: Path) -> None:
     assert matrix.meshes["4x4"].prefill == Split(tp=4, ep=1, sp=4)
     assert (matrix.meshes["1x1"].fabric, matrix.meshes["1x2"].fabric) == (None, "FABRIC_1D")
     assert matrix.scales["big"].config["activation"] == "silu"
-    assert matrix.machines["t3k"].also_opens == (MeshShape(rows=1, cols=8),)
+    assert matrix.machines["t3k"].rings == (MeshShape(rows=1, cols=8),)
     assert matrix.tiers["nightly"].meshes == ("1x8",)
     assert matrix.tiers["default"].meshes == ("1x1", "1x2", "1x8", "4x4")
     assert matrix.sessions["tests"].commands == (("python", "-m", "pytest"),)

@@ -18,7 +18,7 @@ def chips(matrix: Matrix, machine: str, mesh: str, limit: int = 99) -> list[tupl
 
 
 def test_ring_mesh_takes_whole_t3k(declared: Matrix) -> None:
-    assert chips(declared, "t3k", "1x8") == [(0, 1, 2, 3, 4, 5, 6, 7)]
+    assert chips(declared, "t3k", "1x8") == [(0, 1, 2, 3, 7, 6, 5, 4)]
 
 
 def test_galaxy_holds_four_rows(declared: Matrix) -> None:
@@ -49,7 +49,6 @@ def test_virtual_machine_has_slots_without_chips(declared: Matrix) -> None:
     ("machine", "mesh", "message"),
     [
         ("t3k", "4x4", "mesh 4x4 (16 devices) does not fit machine 't3k' (system mesh 2x4)"),
-        ("t3k", "4x2", "mesh 4x2 (8 devices) does not fit machine 't3k' (system mesh 2x4)"),
         ("n300", "1x8", "mesh 1x8 (8 devices) does not fit machine 'n300' (system mesh 1x2)"),
     ],
 )

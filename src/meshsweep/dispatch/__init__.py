@@ -1,0 +1,12 @@
+"""Decide what runs where and when: which slots open, what they run, when they close.
+
+A pure state machine: it is told what happened and says what to do. Simulations and the
+live controller use it alike, so that what a plan shows is what a run does.
+"""
+
+from __future__ import annotations
+
+from meshsweep.dispatch.action import Action, Close, Open, Run, Task
+from meshsweep.dispatch.dispatch import Dispatch
+
+__all__ = ["Action", "Close", "Dispatch", "Open", "Run", "Task"]
