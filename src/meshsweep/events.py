@@ -1,7 +1,7 @@
 """The record of a run: one JSON line per event, appended before anything is shown.
 
 A line is written by a single call to the kernel, so that a killed process can tear at
-most the last one; readers leave a torn line out.
+most the last one; readers leave a torn line out, and a resumed run writes below it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from meshsweep.errors import InfraError
 
-__all__ = ["EventLog", "read"]
+__all__ = ["EventLog", "mend", "read"]
 
 
 class EventLog:
@@ -36,13 +36,37 @@ class EventLog:
         try:
             written = os.write(self._file, data)
         except OSError as error:
-            raise InfraError(f"{self._path}: cannot record events: {error.strerror}") from error
+            raise self._refusal(error.strerror) from error
         if written != len(data):
-            raise InfraError(f"{self._path}: cannot record events: the disk took {written} of {len(data)} bytes")
+            raise self._refusal(f"the disk took {written} of {len(data)} bytes")
+
+    def _refusal(self, reason: str | None) -> InfraError:
+        return InfraError(
+            f"{self._path}: cannot record events: {reason}; what is recorded so far stays: make room, "
+            "then `meshsweep resume`"
+        )
 
     def close(self) -> None:
         """Close the log."""
         os.close(self._file)
+
+
+def mend(path: Path) -> bool:
+    """End a torn last line, so that the next event begins a line of its own; returns whether there was one.
+
+    Nothing is deleted. Raises InfraError where the disk refuses.
+    """
+    try:
+        with path.open("rb+") as log:
+            if log.seek(0, os.SEEK_END) == 0:
+                return False
+            log.seek(-1, os.SEEK_END)
+            if log.read(1) == b"\n":
+                return False
+            log.write(b"\n")
+    except OSError as error:
+        raise InfraError(f"{path}: cannot record events: {error.strerror}") from error
+    return True
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

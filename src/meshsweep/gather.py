@@ -10,6 +10,7 @@ from pathlib import Path
 from meshsweep import ledger, report, rundir
 from meshsweep.errors import InfraError, UserError
 from meshsweep.events import read
+from meshsweep.fold import fold
 from meshsweep.ledger import Ledger
 
 __all__ = ["Gathered", "gather", "write"]
@@ -30,7 +31,7 @@ def gather(home: Path, names: Sequence[str], *, expect: Path | None) -> Gathered
     that never delivered is seen. Raises UserError for a run or file that is not there.
     """
     found = [rundir.find(home, name) for name in names or [None]]  # type: ignore[list-item]
-    merged = ledger.merge([ledger.fold(read(run.events)) for run in found])
+    merged = ledger.merge([fold(read(run.events)) for run in found])
     if expect is not None:
         cells = _expected(expect)
         absent = {**dict.fromkeys(cells, "expected, but no run reported it"), **merged.absent}

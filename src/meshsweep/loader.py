@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from meshsweep import floors
+from meshsweep import deadlines, floors, quarantine
 from meshsweep.errors import MatrixError, UserError, nearest
 from meshsweep.machines import declaration
 from meshsweep.matrix import (
@@ -34,8 +35,8 @@ _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
 }
 
 
-def load(directory: Path) -> Matrix:
-    """Return the matrix declared in a directory of TOML files.
+def load(directory: Path, *, today: date | None = None) -> Matrix:
+    """Return the matrix declared in a directory of TOML files, as it is read ``today``.
 
     Raises MatrixError with one line per mistake: file, table, key, what was expected.
     """
@@ -52,6 +53,7 @@ def load(directory: Path) -> Matrix:
         includes=axes.rules("include"),
         excludes=axes.rules("exclude"),
         floors=axes.floors(),
+        quarantine=axes.quarantine(today or datetime.now(timezone.utc).date()),
         sessions=axes.sessions(),
         defaults=axes.defaults(),
     )
@@ -102,6 +104,7 @@ class _Axes:
             standin=table.text("standin", None),
             arch=table.text("arch", "wormhole_b0"),
             values=table.flag("values", True),
+            deadline=deadlines.read(table.table("deadline", {})),
         )
 
     def _tier(self, name: str, table: Table) -> Tier:
@@ -113,6 +116,7 @@ class _Axes:
             scales=table.names("scales", self._scales),
             timeout_minutes=table.count("timeout_minutes"),
             suite=table.texts("suite", ()),
+            reruns=table.whole("reruns", 0),
         )
 
     def rules(self, kind: str) -> tuple[Rule, ...]:
@@ -136,6 +140,13 @@ class _Axes:
     def floors(self) -> tuple[Floor, ...]:
         top = self.reader.file("floors.toml", optional=True)
         found = floors.read(top, dtypes=self._dtypes, scales=self._scales, meshes=self._meshes)
+        top.close()
+        return found
+
+    def quarantine(self, today: date) -> tuple[quarantine.Entry, ...]:
+        top = self.reader.file("quarantine.toml", optional=True)
+        known = (self._meshes, self._dtypes, self._scales, self._environments)
+        found = quarantine.read(top, axes={axis.what: axis for axis in known}, today=today)
         top.close()
         return found
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from meshsweep.cell import Cell
+from meshsweep.deadlines import Deadline
 from meshsweep.errors import SelectionError
 from meshsweep.machines import Machine
 from meshsweep.measure import MEASURES
+from meshsweep.quarantine import Entry
 from meshsweep.shape import MeshShape
 
 __all__ = [
@@ -77,6 +79,8 @@ class Environment:
     standin: str | None
     arch: str
     values: bool
+    # No part of what a virtual environment depends on, whose digest is taken of the representation.
+    deadline: Deadline = field(default_factory=Deadline, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +94,7 @@ class Tier:
     scales: tuple[str, ...]
     timeout_minutes: int
     suite: tuple[str, ...] = ()
+    reruns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +204,7 @@ class Matrix:
     includes: tuple[Rule, ...]
     excludes: tuple[Rule, ...]
     floors: tuple[Floor, ...]
+    quarantine: tuple[Entry, ...]
     sessions: Mapping[str, SessionSpec]
     defaults: Defaults
 

@@ -48,6 +48,10 @@ class RunDir:
         """Return pytest's own JUnit file of a wave."""
         return self.path / f"{wave}.junit.xml"
 
+    def stack(self, worker: str) -> Path:
+        """Return where a worker writes its stacks when it is asked."""
+        return self.path / "stacks" / f"{worker}.txt"
+
     def summary(self, kind: str) -> Path:
         """Return the summary in one format: xml, json or md."""
         return self.path / f"summary.{kind}"

@@ -12,9 +12,10 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from meshsweep import history, ledger, plan, report
+from meshsweep import history, plan, report
 from meshsweep.errors import SelectionError
 from meshsweep.events import EventLog, read
+from meshsweep.fold import fold
 from meshsweep.ledger import Ledger
 from meshsweep.plan import Plan, Wave
 from meshsweep.rundir import RunDir
@@ -53,7 +54,7 @@ def run(made: Plan, rundir: RunDir, *, root: Path, matrix: Path, suite: Sequence
         log.write("run-finished", codes=codes)
     finally:
         log.close()
-    found = ledger.fold(read(rundir.events))
+    found = fold(read(rundir.events))
     found = report.write(found, rundir, waves=[wave.name for wave in made.waves])
     history.remember(rundir.history, found.results)
     _check(codes, found)

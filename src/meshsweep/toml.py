@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,18 @@ class Table:
         """Return a whole number of at least 1."""
         return self._get(key, default, lambda v: _is_int(v) and v >= 1, "a whole number of at least 1")
 
+    def whole(self, key: str, default: Any = _REQUIRED) -> Any:
+        """Return a whole number of at least 0."""
+        return self._get(key, default, lambda v: _is_int(v) and v >= 0, "a whole number of at least 0")
+
     def number(self, key: str, default: Any = _REQUIRED, *, low: float, high: float) -> Any:
         """Return a number between two bounds, both allowed."""
         expected = f"a number from {low:g} to {high:g}"
         return self._get(key, default, lambda v: _is_number(v) and low <= v <= high, expected)
+
+    def day(self, key: str, default: Any = _REQUIRED) -> Any:
+        """Return a day."""
+        return self._get(key, default, lambda v: type(v) is date, "a day without quotes, such as 2026-01-31")
 
     def texts(self, key: str, default: Any = _REQUIRED) -> Any:
         """Return a tuple of strings; one string alone counts as a list of one."""

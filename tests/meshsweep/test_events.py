@@ -66,4 +66,7 @@ def test_full_disk_is_infrastructure() -> None:
     with pytest.raises(InfraError) as caught:
         log.write("one")
 
-    assert str(caught.value) == "/dev/full: cannot record events: No space left on device"
+    assert str(caught.value) == (
+        "/dev/full: cannot record events: No space left on device; what is recorded so far stays: make room, "
+        "then `meshsweep resume`"
+    )

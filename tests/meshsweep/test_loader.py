@@ -365,7 +365,7 @@ def test_misnamed_file_is_not_ignored(tmp_path: Path) -> None:
         (
             "matrix/rule.toml: unknown file; did you mean rules.toml or scales.toml? "
             "choose from defaults.toml, dtypes.toml, environments.toml, floors.toml, machines.toml, "
-            "meshes.toml, rules.toml, scales.toml, sessions.toml, tiers.toml"
+            "meshes.toml, quarantine.toml, rules.toml, scales.toml, sessions.toml, tiers.toml"
         ),
     )
 
