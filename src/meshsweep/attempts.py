@@ -71,15 +71,17 @@ def standing(outcomes: Sequence[str]) -> str:
 
 
 class Book:
-    """The attempts at every test of a run so far, from its events on."""
+    """The attempts at every test of a run so far, read from its events; without ``reruns`` what the run began with."""
 
-    def __init__(self, events: Iterable[Mapping[str, Any]], *, reruns: int) -> None:
-        self._reruns = reruns
+    def __init__(self, events: Iterable[Mapping[str, Any]], *, reruns: int | None = None) -> None:
+        self._reruns = reruns or 0
         self._outcomes: dict[str, dict[int, str]] = {}
         self._begun: dict[str, int] = {}
         self.final: set[str] = set()
         for event in events:
-            if event["event"] == "sent":
+            if event["event"] == "run-started" and reruns is None:
+                self._reruns = event.get("reruns", 0)
+            elif event["event"] == "sent":
                 self._begun[event["test"]] = event.get("attempt", 1)
             elif event["event"] == "reported":
                 self._take(event["test"], event)

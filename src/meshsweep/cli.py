@@ -1,4 +1,4 @@
-"""The ``meshsweep`` command: plan, run, report, thresholds.
+"""The ``meshsweep`` command: plan, run, resume, report, thresholds.
 
 Exit codes: 0 everything planned ran and passed, 1 failures, 2 a mistake of the user's
 (one line each), 3 infrastructure.
@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,13 @@ examples:
   meshsweep run --mesh 1x8                  the cells of one mesh
   meshsweep run --dtype bfloat16 -k router  one dtype, tests named router
   meshsweep run --mesh 1x8 -- -x --pdb -n0  anything pytest understands, after --
+  meshsweep resume                          what an interrupted run has left to do
   meshsweep report                          the last run's summary again
   meshsweep thresholds                      what the last run measured, beside the floors
 
 exit codes:
   0  everything that was planned ran and passed
-  1  a test failed, crashed or never ran
+  1  a test failed, hung, crashed or never ran
   2  a mistake in the matrix or on the command line
   3  the infrastructure failed: pytest, a worker, the disk
 """
@@ -89,6 +91,13 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=_whole, metavar="N", help="draw other inputs: part of every test's seed (default: 0)"
     )
     run.add_argument("--measure", action="store_true", help="record numbers without holding them to their floors")
+    run.add_argument(
+        "--reruns", type=_whole, metavar="N", help="run a failed test up to N times more (default: the tier's reruns)"
+    )
+    run.add_argument("--strict-flaky", action="store_true", help="fail where a test passed only when it ran again")
+    resume = _command(commands, "resume", _resume, "run what an interrupted run has left to do, in its directory")
+    _add_places(resume)
+    resume.add_argument("run", nargs="?", metavar="RUN", help="run name or directory (default: the latest)")
     report = _command(commands, "report", _report, "show a run's summary again, or merge several runs into one")
     _add_places(report)
     report.add_argument("runs", nargs="*", metavar="RUN", help="run name or directory (default: the latest)")
@@ -230,7 +239,8 @@ def _plan(ours: argparse.Namespace, extra: list[str]) -> int:
 
 
 def _run(ours: argparse.Namespace, extra: list[str]) -> int:
-    from meshsweep import report, rundir, runner, summary
+    from meshsweep import rundir, runner
+    from meshsweep.job import Job
     from meshsweep.ledger import MEASURE
 
     places = _Places(ours)
@@ -238,9 +248,30 @@ def _run(ours: argparse.Namespace, extra: list[str]) -> int:
     label = "-".join(ours.mesh) or "sweep"
     directory = rundir.create(places.home, label)
     extra = [*([MEASURE] if ours.measure else []), *([f"--sweep-seed={ours.seed}"] if ours.seed else []), *extra]
-    found = runner.run(
-        made, directory, root=places.root, matrix=places.matrix, suite=matrix.suite(made.tier), extra=extra
+    job = Job(
+        root=places.root,
+        matrix=places.matrix,
+        suite=matrix.suite(made.tier),
+        arguments=tuple(extra),
+        reruns=matrix.tiers[made.tier].reruns if ours.reruns is None else ours.reruns,
+        strict_flaky=ours.strict_flaky,
+        quarantine=matrix.quarantine,
+        today=str(datetime.now(timezone.utc).date()),
     )
+    return _shown(runner.run(made, directory, job), directory, places)
+
+
+def _resume(ours: argparse.Namespace, extra: list[str]) -> int:
+    from meshsweep import rundir, runner
+
+    places = _Places(ours)
+    directory = rundir.find(places.home, ours.run)
+    return _shown(runner.resume(directory), directory, places)
+
+
+def _shown(found: Any, directory: Any, places: _Places) -> int:
+    from meshsweep import report, summary
+
     report.show(found, _console())
     print(f"summary: {_short(directory.path, places.root)}/summary.md (.xml, .json)")
     return summary.exit_code(found)
@@ -254,10 +285,10 @@ def _report(ours: argparse.Namespace, extra: list[str]) -> int:
     if ours.into:
         gather.write(found, Path(ours.into))
     if ours.markdown:
-        print(summary.as_markdown(found.ledger))
+        print(summary.as_markdown(found))
     else:
-        report.show(found.ledger, _console())
-    return summary.exit_code(found.ledger)
+        report.show(found, _console())
+    return summary.exit_code(found)
 
 
 def _thresholds(ours: argparse.Namespace, extra: list[str]) -> int:

@@ -29,9 +29,10 @@ class EventLog:
             raise InfraError(f"{path}: cannot record events: {error.strerror}") from error
         self._path = path
 
-    def write(self, event: str, **fields: object) -> None:
-        """Append one event; raises InfraError where the disk refuses it."""
-        line = json.dumps({"event": event, "t": round(self._clock(), 6), **fields}, separators=(",", ":"), default=str)
+    def write(self, event: str, **fields: object) -> float:
+        """Append one event and return its time; raises InfraError where the disk refuses it."""
+        now = round(self._clock(), 6)
+        line = json.dumps({"event": event, "t": now, **fields}, separators=(",", ":"), default=str)
         data = line.encode() + b"\n"
         try:
             written = os.write(self._file, data)
@@ -39,6 +40,7 @@ class EventLog:
             raise self._refusal(error.strerror) from error
         if written != len(data):
             raise self._refusal(f"the disk took {written} of {len(data)} bytes")
+        return now
 
     def _refusal(self, reason: str | None) -> InfraError:
         return InfraError(

@@ -85,6 +85,9 @@ class _Fold:
     def on_infra(self, event: Mapping[str, Any]) -> None:
         self.infra.append(event["text"])
 
+    def on_note(self, event: Mapping[str, Any]) -> None:
+        self.notes.append(event["text"])
+
     def on_stopped(self, event: Mapping[str, Any]) -> None:
         self.reason = event["reason"]
 
@@ -146,7 +149,12 @@ class _Fold:
         attempts = [_attempt(event) for _, event in sorted(self.reported.get(test, {}).items())]
         events = self.reported.get(test, {})
         cell, wave = self.planned.get(test) or (next(iter(events.values())).get("cell", NO_CELL), "")
-        place = {"test": test, "cell": cell, "wave": wave, "environment": self.run.get("environment", "")}
+        place: dict[str, Any] = {
+            "test": test,
+            "cell": cell,
+            "wave": wave,
+            "environment": self.run.get("environment", ""),
+        }
         if not attempts:
             return self._never(test, place)
         *earlier, last = attempts

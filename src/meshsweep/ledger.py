@@ -34,7 +34,7 @@ MEASURE = "--sweep-measure"
 #: Every word for what may become of a test, in the order in which it is shown.
 OUTCOMES = (
     *("passed", "flaky", "failed", "hang", "crashed", "infra", "collateral"),
-    *("not-run", "quarantined", "xfailed", "skipped"),
+    *("quarantined", "skipped", "xfailed", "not-run"),
 )
 
 #: Outcomes that make a run fail.

@@ -6,7 +6,7 @@ The failure of such a test is counted as ``quarantined`` and stays visible; afte
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
 from typing import Any
@@ -179,11 +179,12 @@ def _could_match(entry: Entry, scope: Scope) -> bool:
 
 def from_json(rows: Iterable[Mapping[str, Any]]) -> tuple[Entry, ...]:
     """Return the entries that ``asdict`` made plain, as a run keeps them in its log."""
-    names = {field.name for field in fields(Entry)}
-    return tuple(
-        Entry(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items() if key in names})
-        for row in rows
-    )
+    return tuple(_entry(dict(row)) for row in rows)
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    axes = {name: tuple(row.pop(name)) for name in ("meshes", "dtypes", "scales", "environments")}
+    return Entry(**axes, **row)
 
 
 def to_json(entries: Iterable[Entry]) -> list[dict[str, Any]]:

@@ -44,10 +44,6 @@ class RunDir:
         """Return the list of a wave's tests and their cells."""
         return self.path / f"{wave}.collection.json"
 
-    def junit(self, wave: str) -> Path:
-        """Return pytest's own JUnit file of a wave."""
-        return self.path / f"{wave}.junit.xml"
-
     def stack(self, worker: str) -> Path:
         """Return where a worker writes its stacks when it is asked."""
         return self.path / "stacks" / f"{worker}.txt"

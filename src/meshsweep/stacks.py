@@ -50,7 +50,7 @@ def arm(path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     # Kept open for the life of the process; faulthandler holds the descriptor, not the object.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    faulthandler.register(SIGNAL, file=descriptor, all_threads=True, chain=False)  # type: ignore[arg-type]
+    faulthandler.register(SIGNAL, file=descriptor, all_threads=True, chain=False)
 
 
 def look(pid: int, path: Path, ask: Callable[[], None], *, patience_s: float) -> str:

@@ -89,7 +89,6 @@ def test_run_directory_holds_the_record(green: tuple[Project, Done]) -> None:
         "summary.md",
         "summary.xml",
         "wave-0.collection.json",
-        "wave-0.junit.xml",
     ]
     assert done.lines[-1] == f"summary: .meshsweep/runs/{latest.name}/summary.md (.xml, .json)"
     assert re.fullmatch(r"\d{8}T\d{6}Z-1x1-[0-9a-f]{4}", latest.name)
@@ -291,7 +290,6 @@ def test_killed_pytest_is_infrastructure(project: Project) -> None:
         "test_3": ("not-run", "the run ended before this test was started"),
     }
     assert "wave-0: pytest ended with signal SIGKILL" in done.lines
-    assert "note: wave-0.junit.xml: missing; captured output is lost" in done.lines
     assert main(["report", "--root", str(project.root)]) == project.summary()["exit_code"] == 3
 
 

@@ -31,14 +31,32 @@ class Log:
         """Append what a wave has collected."""
         return self.add("collected", wave=wave, tests=[[test, cell] for test in tests], filtered=filtered)
 
-    def sent(self, test: str) -> Log:
+    def sent(self, test: str, *, attempt: int = 1, slot: str = "virtual.0") -> Log:
         """Append that a test went to the only worker."""
-        return self.add("sent", test=test, worker="gw0", slot="virtual.0")
+        return self.add("sent", test=test, worker="gw0", slot=slot, attempt=attempt)
 
-    def reported(self, test: str, outcome: str = "passed", message: str = "", **properties: Any) -> Log:
+    def reported(
+        self,
+        test: str,
+        outcome: str = "passed",
+        message: str = "",
+        *,
+        printed: dict[str, str] | None = None,
+        attempt: int = 1,
+        final: object = True,
+        **properties: Any,
+    ) -> Log:
         """Append a result of half a second."""
-        fields = {"message": message, "text": message, "worker": "gw0", "properties": properties}
-        return self.add("reported", test=test, outcome=outcome, duration_s=0.5, **fields)
+        fields = {"message": message, "text": message, "worker": "gw0", "properties": properties, **(printed or {})}
+        return self.add("reported", test=test, outcome=outcome, duration_s=0.5, attempt=attempt, final=final, **fields)
+
+    def attempts(self, test: str, *outcomes: str) -> Log:
+        """Append attempts at a test, the last of them final; each slot is called after its attempt."""
+        for number, outcome in enumerate(outcomes, 1):
+            self.sent(test, attempt=number, slot=f"virtual.{number}")
+            message = "" if outcome == "passed" else f"because {number}"
+            self.reported(test, outcome, message, attempt=number, final=number == len(outcomes))
+        return self
 
     @property
     def ledger(self) -> Ledger:
