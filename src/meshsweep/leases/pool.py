@@ -1,0 +1,212 @@
+"""Take chips for slots, all of a slot or none, and wait for them in order."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from meshsweep.leases import lock, names, place, queue
+from meshsweep.leases.holder import Holder
+from meshsweep.leases.lock import Lock
+from meshsweep.leases.record import Record
+
+__all__ = ["Lease", "Leases", "Waiting"]
+
+
+class Lease:
+    """The chips of a slot, held until ``release``; ``token`` lets its workers see that they still have them."""
+
+    def __init__(self, leases: Leases, locks: dict[int, Lock], token: str) -> None:
+        self._leases = leases
+        self._locks = locks
+        self.chips = frozenset(locks)
+        self.token = token
+
+    def release(self) -> None:
+        """Give the chips back; a second time does nothing."""
+        locks, self._locks = self._locks, {}
+        self._leases.drop(locks)
+
+
+class Waiting:
+    """A request in the queue: the chips it wants, and since when (seconds of the monotonic clock)."""
+
+    def __init__(self, leases: Leases, chips: frozenset[int], ticket: Lock) -> None:
+        self._leases = leases
+        self.chips = chips
+        self.since_s = time.monotonic()
+        self.ticket = ticket
+        #: Since when nothing but a process that outlived its controller stands in the way; None: it does not.
+        self.orphaned_since_s: float | None = None
+
+    def message(self) -> str:
+        """Return for whom it waits."""
+        return self._leases.describe(self)
+
+
+class Leases:
+    """What one run holds of a host's chips; no call waits. Raises InfraError where there can be no lock files."""
+
+    def __init__(self, directory: Path, machine: str, holder: str, *, log: Path | None = None) -> None:
+        self.directory = directory
+        self.machine = machine
+        self._run = holder
+        self._record = Record(log, machine)
+        self._held: dict[int, Lock] = {}
+        self._spare: dict[int, Lock] = {}
+        self._waiting: dict[str, Waiting] = {}
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """The requests that were refused, in the order in which they were made."""
+        return tuple(self._waiting.values())
+
+    def take(self, chips: Collection[int]) -> Lease | None:
+        """Return a lease of all of ``chips``, or None and stand in the queue for them."""
+        wanted = frozenset(chips)
+        places = [name for name, waiting in self._waiting.items() if waiting.chips == wanted]
+        if not wanted:
+            return Lease(self, {}, "")
+        place.prepare(self.directory)
+        gained = self._reserve(wanted - self._spare.keys())
+        if gained is None:
+            if not places:
+                self._queue(wanted)
+            return None
+        for name in places:
+            self._leave(name)
+        locks = {**gained, **{chip: self._spare.pop(chip) for chip in wanted & self._spare.keys()}}
+        token = secrets.token_hex(8)
+        self._sign(locks.values(), token)
+        self._held.update(locks)
+        return Lease(self, locks, token)
+
+    def poll(self) -> tuple[frozenset[int], ...]:
+        """Return the refused requests whose chips this run holds from now on.
+
+        Take what is wanted of them, then ``settle``.
+        """
+        granted = []
+        for name, waiting in list(self._waiting.items()):
+            wanted = waiting.chips
+            gained = self._reserve(wanted - self._spare.keys(), waiting)
+            if gained is not None:
+                self._spare.update(gained)
+                self._leave(name)
+                granted.append(wanted)
+        return tuple(granted)
+
+    def settle(self) -> None:
+        """Give back what ``poll`` got and nobody took: who keeps chips and waits for others stops two sweeps."""
+        spare, self._spare = self._spare, {}
+        self.drop(spare)
+
+    def give_up(self, after_s: float) -> tuple[Waiting, ...]:
+        """Leave and return the requests that only orphans have kept waiting for longer than ``after_s``."""
+        now = time.monotonic()
+        stuck = {
+            name: waiting
+            for name, waiting in self._waiting.items()
+            if waiting.orphaned_since_s is not None and now - waiting.orphaned_since_s >= after_s
+        }
+        for name in stuck:
+            self._leave(name)
+        return tuple(stuck.values())
+
+    def holders(self, chips: Collection[int]) -> tuple[str, ...]:
+        """Return who holds some of ``chips``, each once."""
+        reserved = self._who(names.lock_name(self.machine, chip) for chip in sorted(chips))
+        used = self._who(names.use_name(self.machine, chip) for chip in sorted(chips))
+        return (*reserved, *(f"a process that outlived its run: {who}" for who in used if not reserved))
+
+    def describe(self, waiting: Waiting) -> str:
+        """Return for whom a request waits: who holds its chips, and who comes first."""
+        text = names.listed(self.machine, waiting.chips)
+        queued = self._who(self._ahead(waiting.chips, waiting))
+        held = " and ".join(self.holders(waiting.chips)) or "their turn"
+        return f"{text}: waiting for {held}" + (f"; first in the queue: {' and '.join(queued)}" if queued else "")
+
+    def drop(self, locks: dict[int, Lock]) -> None:
+        """Let go of chips, those that are still held."""
+        held = {chip: one for chip, one in locks.items() if one.fileno() >= 0}
+        try:
+            # Before the locks, so that no line of another comes first.
+            self._record.release("lock", held)
+        finally:
+            for chip in held:
+                self._held.pop(chip, None)
+            _close(held.values())
+
+    def close(self) -> None:
+        """Give back everything, places in the queue too."""
+        for name in list(self._waiting):
+            self._leave(name)
+        self.drop({**self._held, **self._spare})
+        self._spare = {}
+
+    def _reserve(self, chips: frozenset[int], waiting: Waiting | None = None) -> dict[int, Lock] | None:
+        """Return the locks of all of ``chips``, or None."""
+        if self._ahead(chips, waiting):
+            return None
+        locks: dict[int, Lock] = {}
+        complete = False
+        try:
+            orphaned = self._lock_all(chips, locks) and self._is_used(chips)
+            _note_orphan(waiting, orphaned=orphaned)
+            if len(locks) == len(chips) and not orphaned:
+                self._record.take("lock", locks)
+                complete = True
+        finally:
+            if not complete:
+                _close(locks.values())
+        return locks if complete else None
+
+    def _lock_all(self, chips: frozenset[int], locks: dict[int, Lock]) -> bool:
+        """Put locks of ``chips`` into ``locks`` until one cannot be had; return whether all could."""
+        for chip in sorted(chips):
+            held = lock.attempt(self.directory, names.lock_name(self.machine, chip))
+            if held is None:
+                return False
+            locks[chip] = held
+        # Before anybody looks for orphans: one that starts meanwhile sees that the chips are no longer its own.
+        self._sign(locks.values(), "")
+        return True
+
+    def _is_used(self, chips: frozenset[int]) -> bool:
+        return any(lock.is_held(self.directory, names.use_name(self.machine, chip)) for chip in sorted(chips))
+
+    def _sign(self, locks: Iterable[Lock], token: str) -> None:
+        note = Holder.current(self._run, since=time.time(), token=token)
+        for held in locks:
+            held.write(note)
+
+    def _ahead(self, chips: frozenset[int], waiting: Waiting | None) -> list[str]:
+        ticket = waiting.ticket.name if waiting else ""
+        machine = names.file_name(self.machine)
+        return queue.ahead(self.directory, machine, chips, own=self._waiting, ticket=ticket)
+
+    def _queue(self, chips: frozenset[int]) -> None:
+        note = Holder.current(self._run, since=time.time())
+        ticket = queue.draw(self.directory, names.file_name(self.machine), chips, note)
+        self._waiting[ticket.name] = Waiting(self, chips, ticket)
+
+    def _leave(self, name: str) -> None:
+        queue.leave(self.directory, self._waiting.pop(name).ticket)
+
+    def _who(self, files: Iterable[str]) -> tuple[str, ...]:
+        held = [name for name in files if lock.is_held(self.directory, name)]
+        known = (lock.holder(self.directory, name) for name in held)
+        return tuple(dict.fromkeys(str(who) if who else "somebody" for who in known))
+
+
+def _note_orphan(waiting: Waiting | None, *, orphaned: bool) -> None:
+    if waiting is not None:
+        since_s = waiting.orphaned_since_s
+        waiting.orphaned_since_s = (time.monotonic() if since_s is None else since_s) if orphaned else None
+
+
+def _close(locks: Iterable[Lock]) -> None:
+    for held in locks:
+        held.close()
