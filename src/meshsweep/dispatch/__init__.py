@@ -7,6 +7,24 @@ live controller use it alike, so that what a plan shows is what a run does.
 from __future__ import annotations
 
 from meshsweep.dispatch.action import Action, Close, Open, Run, Task
+from meshsweep.dispatch.bound import Bound, lower_bound
 from meshsweep.dispatch.dispatch import Dispatch
+from meshsweep.dispatch.policy import Policy
+from meshsweep.dispatch.search import best
+from meshsweep.dispatch.simulation import Bar, Timeline, simulate
 
-__all__ = ["Action", "Close", "Dispatch", "Open", "Run", "Task"]
+__all__ = [
+    "Action",
+    "Bar",
+    "Bound",
+    "Close",
+    "Dispatch",
+    "Open",
+    "Policy",
+    "Run",
+    "Task",
+    "Timeline",
+    "best",
+    "lower_bound",
+    "simulate",
+]

@@ -1,11 +1,18 @@
-"""The state machine: slots, chips, memory and waiting tests; told of events, it answers with actions."""
+"""The state machine: told of what happened to slots, chips and tests, it answers with actions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from math import inf
 
 from meshsweep.dispatch.action import Action, Close, Open, Run, Task
+from meshsweep.dispatch.block import Block
+from meshsweep.dispatch.demand import Demand
+from meshsweep.dispatch.floorplan import Floorplan
+from meshsweep.dispatch.policy import Policy
+from meshsweep.dispatch.promise import Promise
+from meshsweep.dispatch.queue import Queue
+from meshsweep.dispatch.state import Held, State
 from meshsweep.machines import Machine
 from meshsweep.shape import MeshShape
 from meshsweep.slots import Slot
@@ -13,29 +20,11 @@ from meshsweep.slots import Slot
 __all__ = ["Dispatch"]
 
 
-@dataclass(slots=True)
-class _Held:
-    """A slot that is opening, open or ending; its chips are held whatever it does."""
-
-    slot: Slot
-    leased: frozenset[int]
-    state: str = "opening"
-    task: Task | None = None
-    group: str | None = None
-    memory_bytes: int = 0
-
-
-@dataclass(slots=True)
-class _Waiting:
-    task: Task
-    avoid: frozenset[int] = field(default_factory=frozenset)
-
-
 class Dispatch:
     """Says which slots to open, which tests to run in them and which to close.
 
     ``workers`` bounds the slots that are open at the same time, ``memory_bytes`` what the
-    tests that their workers hold may claim together.
+    cells of their workers may claim together, ``open_s`` is what opening a slot takes.
     """
 
     def __init__(
@@ -47,173 +36,193 @@ class Dispatch:
         workers: int | None,
         memory_bytes: int | None,
         open_s: float = 0.0,
+        policy: Policy | None = None,
+        floorplan: Floorplan | None = None,
     ) -> None:
         self._machine = machine
-        self._meshes = meshes
-        self._workers = workers
+        self._floor = floorplan or Floorplan(machine, meshes)
+        self._open_s = open_s
         self._memory_bytes = memory_bytes
-        self._held: dict[str, _Held] = {}
-        self._waiting: list[_Waiting] = [_Waiting(task) for task in tasks]
-        self._lost: dict[str, frozenset[int]] = {}
-        self._refused: set[int] = set()
-        self._spoiled: set[int] = set()
+        self._state = State(self._floor.all, workers=workers, memory_bytes=memory_bytes)
+        self._queue = Queue(self._floor, tasks, policy or Policy())
+        self._demand = Demand(
+            self._state, self._queue, policy or Policy(), open_s=open_s, chips=self._floor.all.bit_count()
+        )
+        self._promise = Promise(self._state, self._queue, self._floor)
+        self._now_s = 0.0
+        self._slots = 0
+        self._is_stirred = True
+        self._looked_s = 0.0
         self._impossible: list[tuple[Task, str]] = []
-        self._opened = 0
-        self._sort()
+        self._drop_impossible()
 
     # What happened.
 
     def opened(self, slot: str) -> None:
         """Note that a slot's worker is ready for tests."""
-        self._held[slot].state = "open"
+        self._state.ready(slot, self._now_s)
 
     def refused(self, slot: str) -> None:
-        """Note that a slot's chips could not be leased: they are busy until ``available``."""
-        self._refused |= self._held.pop(slot).leased
+        """Note that a slot's chips could not be leased: they are away until ``available``."""
+        self._leave(slot, is_away=True)
 
     def done(self, slot: str, index: int, seconds: float | None = None) -> None:
-        """Note that a slot's test has ended, whatever its outcome."""
-        held = self._held[slot]
-        assert held.task is not None, f"{slot} has no test in flight"
-        assert held.task.index == index, f"{slot} does not run test {index}"
-        held.task = None
+        """Note that a slot's test has ended, whatever its outcome; ``seconds`` correct what is expected of others."""
+        waiting = self._state.held[slot].waiting
+        assert waiting is not None, f"{slot} has no test in flight"
+        assert waiting.task.index == index, f"{slot} does not run test {index}"
+        if seconds is not None and waiting.task.expected_s is None:
+            self._queue.learn(waiting.task, seconds)
+        self._state.ready(slot, self._now_s)
 
     def lost(self, slot: str) -> None:
-        """Note that a slot's worker has died: its test is out of flight, its chips wait for a probe."""
-        self._refused |= self._held.pop(slot).leased
+        """Note that a slot's worker has died: its test is out of flight, its chips are away until a probe."""
+        self._leave(slot, is_away=True)
 
     def closed(self, slot: str) -> None:
         """Note that a slot's worker has ended as asked: its chips are free."""
-        self._held.pop(slot)
+        self._leave(slot, is_away=False)
 
     def available(self, chips: frozenset[int]) -> None:
-        """Note that chips which were refused or held after a loss can be leased again."""
-        self._refused -= chips
+        """Note that chips which were refused or lost can be leased again."""
+        self._state.available(self._floor.mask(chips))
+        self._is_stirred = True
 
     def spoiled(self, chips: frozenset[int]) -> None:
         """Note that chips are out of order: nothing is opened on them again."""
-        self._spoiled |= chips
-        self._refused -= chips
+        self._state.spoil(self._floor.mask(chips))
+        self._promise.drop()
+        self._drop_impossible()
 
     def again(self, task: Task, *, avoid: frozenset[int] = frozenset()) -> None:
         """Put a test back; it runs on other chips than ``avoid`` where any others can hold it."""
-        self._waiting.append(_Waiting(task, avoid))
-        self._sort()
+        self._queue.add(task, self._floor.mask(avoid))
+        self._drop_impossible()
 
     # What to do.
 
     def actions(self, now_s: float | None = None) -> list[Action]:
-        """Return what is to be done now, each thing once, in order."""
+        """Return what is to be done now, each thing once, in order; ``now_s`` is the time since the run began."""
+        if now_s is not None:
+            self._now_s = now_s
         found: list[Action] = []
-        self._drop_impossible()
-        for held in self._held.values():
-            if held.state == "open" and held.task is None:
-                found += self._feed(held)
-        found += self._open()
+        if self._is_stirred or self._now_s - self._looked_s > self._demand.pause_s:
+            self._is_stirred = False
+            self._looked_s = self._now_s
+            # First what each mesh needs to be done in time, then what is left goes to whoever gains by it.
+            self._share(found, is_needed=True)
+            if self._state.free and self._demand.is_thrifty:
+                self._share(found, is_needed=False)
+        else:
+            for block in list(self._queue.blocks):
+                self._fill(found, block)
+        self._end_idle(found)
         return found
 
     def impossible(self) -> list[tuple[Task, str]]:
         """Return the tests that no healthy chips can hold, with the reason; each is returned once."""
-        self._drop_impossible()
         found, self._impossible = self._impossible, []
         return found
 
     @property
     def is_finished(self) -> bool:
         """Whether no test waits or is in flight."""
-        return not self._waiting and not any(held.task for held in self._held.values())
+        return not self._queue.blocks and not any(held.waiting for held in self._state.held.values())
 
-    def _sort(self) -> None:
-        self._waiting.sort(key=lambda w: (-self._devices(w.task), w.task.group, -(w.task.expected_s or 1.0)))
+    # Slots and tests.
 
-    def _devices(self, task: Task) -> int:
-        return self._meshes[task.mesh].devices if task.mesh else 0
+    def _share(self, found: list[Action], *, is_needed: bool) -> None:
+        ahead: dict[str, tuple[int, float]] = {}
+        for block in list(self._queue.blocks):
+            self._fill(found, block)
+            count, load_s = ahead.get(block.mesh, (0, 0.0))
+            while block.count and self._demand.wants(block, count, load_s, now_s=self._now_s, is_needed=is_needed):
+                if not self._open(found, block):
+                    if is_needed:
+                        self._promise.make(block)
+                    break
+            ahead[block.mesh] = count + block.count, load_s + block.load_s
 
-    def _feed(self, held: _Held) -> list[Action]:
-        fitting = [w for w in self._waiting if self._may_run(w, held)]
-        own = [w for w in fitting if w.task.group == held.group]
-        taken = {other.group for other in self._held.values() if other is not held}
-        fresh = [w for w in fitting if w.task.group not in taken]
-        for waiting in (own or fresh or fitting)[:1]:
-            self._waiting.remove(waiting)
-            held.task, held.group = waiting.task, waiting.task.group
-            held.memory_bytes = waiting.task.memory_bytes
-            return [Run(slot=held.slot.name, task=waiting.task)]
-        if not self._waiting or self._machine.shape is not None or self._wants(held):
-            held.state = "closing"
-            return [Close(slot=held.slot.name)]
-        return []
-
-    def _wants(self, held: _Held) -> bool:
-        """Return whether giving up what an idle slot claims lets another go on."""
-        return held.memory_bytes > 0
-
-    def _may_run(self, waiting: _Waiting, held: _Held) -> bool:
-        task = waiting.task
-        if held.slot.mesh is not None and task.mesh and held.slot.mesh != task.mesh:
-            return False
-        if waiting.avoid & held.leased and self._placements(waiting, avoiding=True):
-            return False
-        return self._fits_memory(task.memory_bytes, but=held)
-
-    def _fits_memory(self, memory_bytes: int, *, but: _Held | None = None) -> bool:
-        if self._memory_bytes is None:
-            return True
-        others = sum(held.memory_bytes for held in self._held.values() if held is not but)
-        return others + memory_bytes <= self._memory_bytes
-
-    def _placements(self, waiting: _Waiting, *, avoiding: bool) -> list[tuple[int, ...]]:
-        """Return the places of a test's mesh that are in order."""
-        shape = self._meshes[waiting.task.mesh] if waiting.task.mesh else MeshShape(rows=1, cols=1)
-        bad = self._spoiled | (waiting.avoid if avoiding else frozenset())
-        return [p for p in self._machine.placements(shape) if not self._machine.leased_with(p) & bad]
-
-    def _open(self) -> list[Action]:
-        found: list[Action] = []
-        opening = [held for held in self._held.values() if held.state == "opening"]
-        spare = {mesh: sum(h.slot.mesh == mesh for h in opening) for mesh in {h.slot.mesh for h in opening}}
-        for waiting in list(self._waiting):
-            mesh = waiting.task.mesh if self._machine.shape is not None else None
-            if spare.get(mesh, 0) > 0:
-                spare[mesh] -= 1
+    def _fill(self, found: list[Action], block: Block) -> None:
+        """Give idle slots of a block's mesh their next test."""
+        state = self._state
+        for held in list(state.idle.values()):
+            if not block.count or not self._may_run(block, held):
                 continue
-            if self._workers is not None and len(self._held) >= self._workers:
-                break
-            if not self._fits_memory(waiting.task.memory_bytes):
-                continue
-            chips = self._free_place(waiting)
-            if chips is None:
-                break  # In order: what is smaller must not starve what is larger.
-            slot = Slot(name=f"{self._machine.name}.{self._opened}", machine=self._machine.name, mesh=mesh, chips=chips)
-            self._opened += 1
-            leased = self._machine.leased_with(chips)
-            self._held[slot.name] = _Held(
-                slot, leased, group=waiting.task.group, memory_bytes=waiting.task.memory_bytes
-            )
-            found.append(Open(slot=slot))
-        return found
+            window_s = self._promise.window_s(block, held, self._now_s)
+            room_bytes = state.room_bytes(held)
+            test = block.choose(held.group, state.groups, window_s=window_s, room_bytes=room_bytes)
+            if test is not None:
+                self._queue.remove(block, test)
+                state.run(held, test, self._now_s)
+                found.append(Run(slot=held.slot.name, task=test.task))
 
-    def _free_place(self, waiting: _Waiting) -> tuple[int, ...] | None:
-        if self._machine.shape is None:
-            return ()
-        busy = self._refused.union(self._spoiled, *(held.leased for held in self._held.values()))
-        places = self._placements(waiting, avoiding=True) or self._placements(waiting, avoiding=False)
-        return next((p for p in places if not self._machine.leased_with(p) & busy), None)
+    def _open(self, found: list[Action], block: Block) -> bool:
+        """Open a slot for a block, or return False where chips, workers or memory are wanting."""
+        state = self._state
+        if not state.has_worker:
+            return False
+        test = block.choose(None, state.groups, window_s=inf, room_bytes=state.room_bytes())
+        if test is None:
+            return False
+        place = self._place(block)
+        if place is None:
+            return False
+        mask, chips, mesh = place
+        slot = Slot(name=f"{self._machine.name}.{self._slots}", machine=self._machine.name, mesh=mesh, chips=chips)
+        self._slots += 1
+        state.enter(Held(slot, mesh or "", mask, test.task, self._now_s + self._open_s))
+        self._promise.keep(block)
+        found.append(Open(slot=slot))
+        return True
+
+    def _place(self, block: Block) -> tuple[int, tuple[int, ...], str | None] | None:
+        """Return bits, chips and mesh of a place for a block; a virtual machine has one everywhere."""
+        if not self._floor.all:
+            return 0, (), None
+        free = self._state.free & ~self._promise.keeps_from(block) & ~self._avoided(block)
+        place = self._floor.find(block.mesh, free)
+        return place and (*place, block.mesh or self._floor.mesh_of(place[1]))
+
+    def _end_idle(self, found: list[Action]) -> None:
+        """Close slots that have nothing to run, or stand on what others wait for."""
+        for held in list(self._state.idle.values()):
+            useful = any(self._may_run(block, held) for block in self._queue.blocks)
+            if not useful or held.claim_bytes or self._promise.claims(held):
+                self._state.close(held)
+                found.append(Close(slot=held.slot.name))
+
+    def _leave(self, slot: str, *, is_away: bool) -> None:
+        self._state.leave(slot, is_away=is_away)
+        self._is_stirred = True
+
+    def _may_run(self, block: Block, held: Held) -> bool:
+        if block.mesh and block.mesh != held.mesh:
+            return False
+        return not block.avoid or not held.mask & self._avoided(block)
+
+    def _avoided(self, block: Block) -> int:
+        """Return the chips that a block keeps off, none where no others can hold it."""
+        if not block.avoid or not self._floor.holds(block.mesh, self._state.usable & ~block.avoid):
+            return 0
+        return block.avoid
 
     def _drop_impossible(self) -> None:
-        for waiting in list(self._waiting):
-            reason = self._reason(waiting)
-            if reason:
-                self._waiting.remove(waiting)
-                self._impossible.append((waiting.task, reason))
+        self._is_stirred = True
+        for block in list(self._queue.blocks):
+            for test in list(block):
+                reason = self._reason(test.task)
+                if reason:
+                    self._queue.remove(block, test)
+                    self._impossible.append((test.task, reason))
 
-    def _reason(self, waiting: _Waiting) -> str | None:
-        task = waiting.task
+    def _reason(self, task: Task) -> str | None:
         if self._memory_bytes is not None and task.memory_bytes > self._memory_bytes:
             need, have = task.memory_bytes / 2**30, self._memory_bytes / 2**30
-            return f"needs {need:.1f} GiB of host memory, the budget is {have:.1f} GiB"
-        if self._machine.shape is None or self._placements(waiting, avoiding=False):
+            return f"needs {need:.1f} GiB of host memory, more than the budget of {have:.1f} GiB"
+        if not self._floor.all or self._floor.holds(task.mesh, self._state.usable):
             return None
-        if self._spoiled:
-            return f"no chips in order are left on {self._machine.name} that can open {task.mesh}"
-        return f"mesh {task.mesh} does not fit machine {self._machine.name} (system mesh {self._machine.shape})"
+        name = f"mesh {task.mesh}" if task.mesh else "a test without a mesh"
+        if self._floor.holds(task.mesh, self._floor.all):
+            return f"no healthy chips are left on {self._machine.name} for {name}"
+        return f"{name} does not fit machine {self._machine.name} (system mesh {self._machine.shape})"
