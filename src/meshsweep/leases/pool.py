@@ -11,6 +11,7 @@ from meshsweep.leases import lock, names, place, queue
 from meshsweep.leases.holder import Holder
 from meshsweep.leases.lock import Lock
 from meshsweep.leases.record import Record
+from meshsweep.leases.use import Terms
 
 __all__ = ["Lease", "Leases", "Waiting"]
 
@@ -23,6 +24,18 @@ class Lease:
         self._locks = locks
         self.chips = frozenset(locks)
         self.token = token
+
+    @property
+    def terms(self) -> Terms:
+        """What a worker must be told to use the chips."""
+        leases = self._leases
+        chips = tuple(sorted(self.chips))
+        return Terms(directory=leases.directory, machine=leases.machine, chips=chips, token=self.token, run=leases.run)
+
+    def keep(self) -> None:
+        """Put the chips aside for this run's next ``take``; ``settle`` gives back what is not taken."""
+        locks, self._locks = self._locks, {}
+        self._leases.spare(locks)
 
     def release(self) -> None:
         """Give the chips back; a second time does nothing."""
@@ -52,11 +65,12 @@ class Leases:
     def __init__(self, directory: Path, machine: str, holder: str, *, log: Path | None = None) -> None:
         self.directory = directory
         self.machine = machine
-        self._run = holder
+        self.run = holder
         self._record = Record(log, machine)
         self._held: dict[int, Lock] = {}
         self._spare: dict[int, Lock] = {}
         self._waiting: dict[str, Waiting] = {}
+        self._tokens: set[str] = set()
 
     @property
     def waiting(self) -> tuple[Waiting, ...]:
@@ -79,6 +93,7 @@ class Leases:
             self._leave(name)
         locks = {**gained, **{chip: self._spare.pop(chip) for chip in wanted & self._spare.keys()}}
         token = secrets.token_hex(8)
+        self._tokens.add(token)
         self._sign(locks.values(), token)
         self._held.update(locks)
         return Lease(self, locks, token)
@@ -128,6 +143,12 @@ class Leases:
         held = " and ".join(self.holders(waiting.chips)) or "their turn"
         return f"{text}: waiting for {held}" + (f"; first in the queue: {' and '.join(queued)}" if queued else "")
 
+    def spare(self, locks: dict[int, Lock]) -> None:
+        """Put chips aside."""
+        for chip in locks:
+            del self._held[chip]
+        self._spare.update(locks)
+
     def drop(self, locks: dict[int, Lock]) -> None:
         """Let go of chips, those that are still held."""
         held = {chip: one for chip, one in locks.items() if one.fileno() >= 0}
@@ -175,10 +196,13 @@ class Leases:
         return True
 
     def _is_used(self, chips: frozenset[int]) -> bool:
-        return any(lock.is_held(self.directory, names.use_name(self.machine, chip)) for chip in sorted(chips))
+        """Return whether another run's process has some of ``chips`` open; for an own one its successor waits."""
+        files = [names.use_name(self.machine, chip) for chip in sorted(chips)]
+        held = [lock.holder(self.directory, name) for name in files if lock.is_held(self.directory, name)]
+        return any(who is None or who.token not in self._tokens for who in held)
 
     def _sign(self, locks: Iterable[Lock], token: str) -> None:
-        note = Holder.current(self._run, since=time.time(), token=token)
+        note = Holder.current(self.run, since=time.time(), token=token)
         for held in locks:
             held.write(note)
 
@@ -188,7 +212,7 @@ class Leases:
         return queue.ahead(self.directory, machine, chips, own=self._waiting, ticket=ticket)
 
     def _queue(self, chips: frozenset[int]) -> None:
-        note = Holder.current(self._run, since=time.time())
+        note = Holder.current(self.run, since=time.time())
         ticket = queue.draw(self.directory, names.file_name(self.machine), chips, note)
         self._waiting[ticket.name] = Waiting(self, chips, ticket)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from meshsweep.errors import InfraError
 from meshsweep.leases import lock, names
@@ -12,7 +14,10 @@ from meshsweep.leases.holder import Holder
 from meshsweep.leases.lock import Lock
 from meshsweep.leases.record import Record
 
-__all__ = ["Use", "use"]
+__all__ = ["PATIENCE_S", "Terms", "Use", "use"]
+
+#: How long a process that was killed may take to be gone: drivers have chips to close.
+PATIENCE_S = 30.0
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.002, 0.1
 
@@ -36,6 +41,36 @@ class Use:
             held.close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What another process must know to use the chips of a lease."""
+
+    directory: Path
+    machine: str
+    chips: tuple[int, ...]
+    token: str
+    run: str
+
+    def to_json(self) -> dict[str, object]:
+        """Return the terms as JSON values."""
+        return {
+            "directory": str(self.directory),
+            "machine": self.machine,
+            "chips": list(self.chips),
+            "token": self.token,
+            "run": self.run,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Terms:
+        """Return the terms that ``to_json`` wrote."""
+        return cls(**{**data, "directory": Path(data["directory"]), "chips": tuple(data["chips"])})
+
+    def use(self, *, timeout_s: float = PATIENCE_S, log: Path | None = None) -> Use:
+        """Hold the chips in this process; raises InfraError as ``use`` does."""
+        return use(self.directory, self.machine, self.chips, timeout_s, token=self.token, run=self.run, log=log)
+
+
 def use(
     directory: Path,
     machine: str,
@@ -57,7 +92,7 @@ def use(
     try:
         for chip in sorted(set(chips)):
             locks[chip] = _wait(directory, names.use_name(machine, chip), f"{machine} chip {chip}", deadline)
-            locks[chip].write(Holder.current(run, since=time.time()))
+            locks[chip].write(Holder.current(run, since=time.time(), token=token))
         # After the locks: a controller that takes over signs first, then looks who uses the chips.
         _check_lease(directory, machine, locks, token)
         record.take("use", locks)

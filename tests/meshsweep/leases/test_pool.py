@@ -161,7 +161,7 @@ def test_waiting_says_for_whom(tmp_path: Path) -> None:
     eve.take([0, 1, 2, 5])
 
     assert re.fullmatch(
-        rf"galaxy chips 0-2, 5: waiting for \S+, run night \(pid {os.getpid()}, since \d{{4}}-\d\d-\d\d \d\d:\d\d\); "
+        rf"galaxy chips 0-2,5: waiting for \S+, run night \(pid {os.getpid()}, since \d{{4}}-\d\d-\d\d \d\d:\d\d\); "
         rf"first in the queue: \S+, run b \(pid {os.getpid()}, since .*\)",
         eve.waiting[0].message(),
     )
@@ -202,6 +202,34 @@ def test_run_waits_for_a_worker_without_controller(tmp_path: Path) -> None:
     assert "run a/gw0 (pid" in bob.waiting[0].message()
     worker.release()
     assert bob.poll() == (frozenset({1}),)
+
+
+def test_own_worker_is_waited_for_by_its_successor(tmp_path: Path) -> None:
+    ada = run(tmp_path, "a")
+    lease = taken(ada.take([0, 1]))
+    leaving = lease.terms.use(timeout_s=0)
+    lease.release()
+    following = taken(ada.take([1]))
+
+    with pytest.raises(InfraError, match="still in use"):
+        following.terms.use(timeout_s=0)
+    leaving.release()
+    assert following.terms.use(timeout_s=0).files()
+
+
+def test_kept_chips_are_for_the_next_take(tmp_path: Path) -> None:
+    ada, bob = run(tmp_path, "a"), run(tmp_path, "b")
+    lease = taken(ada.take([0, 1, 2]))
+    lease.keep()
+    lease.release()
+    refused = bob.take([0])
+    bob.close()
+    ada_next = taken(ada.take([1, 2]))
+    ada.settle()
+
+    assert refused is None
+    assert ada_next.token != lease.token
+    assert (bob.take([0]) is None, bob.take([1]) is None) == (False, True)
 
 
 def test_orphans_are_waited_for_only_so_long(tmp_path: Path) -> None:
@@ -319,5 +347,5 @@ def test_worker_that_starts_late_sees_the_new_holder(tmp_path: Path, monkeypatch
 
 
 def test_chips_are_listed_as_people_write_them() -> None:
-    assert names.listed("t3k", [7, 0, 1, 2, 5, 6]) == "t3k chips 0-2, 5-7"
+    assert names.listed("t3k", [7, 0, 1, 2, 5, 6]) == "t3k chips 0-2,5-7"
     assert names.listed("t3k", [4]) == "t3k chip 4"

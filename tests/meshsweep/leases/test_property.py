@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from meshsweep.leases.pool import Lease, Leases
-from meshsweep.leases.use import Use, use
+from meshsweep.leases.use import Use
 
 CHIPS = 6
 runs = st.integers(0, 2)
@@ -30,13 +30,13 @@ class Host(RuleBasedStateMachine):
         self.directory = Path(self.scratch.name)
         self.runs = [self.start(number) for number in range(3)]
         self.leases: list[tuple[int, Lease]] = []
-        self.workers: list[tuple[frozenset[int], Use]] = []
+        self.workers: list[tuple[Leases, frozenset[int], Use]] = []
         self.queue: list[tuple[int, frozenset[int]]] = []
 
     def teardown(self) -> None:
         for sweep in self.runs:
             sweep.close()
-        for _, worker in self.workers:
+        for *_, worker in self.workers:
             worker.release()
         self.scratch.cleanup()
 
@@ -48,14 +48,14 @@ class Host(RuleBasedStateMachine):
         """Return what the model says is reserved."""
         return frozenset().union(*(lease.chips for _, lease in self.leases))
 
-    def used(self) -> frozenset[int]:
-        """Return what the model says some process has open."""
-        return frozenset().union(*(chips for chips, _ in self.workers))
+    def used(self, by_others_than: Leases | None = None) -> frozenset[int]:
+        """Return what the model says some process has open; a run's next worker waits for its last one by itself."""
+        return frozenset().union(*(chips for sweep, chips, _ in self.workers if sweep is not by_others_than))
 
     def is_grantable(self, number: int, chips: frozenset[int], before: int) -> bool:
         """Say whether chips are free and nobody else has asked for any of them earlier."""
         earlier = [other for owner, other in self.queue[:before] if owner != number]
-        return not chips & (self.held() | self.used()) and not any(chips & other for other in earlier)
+        return not chips & (self.held() | self.used(self.runs[number])) and not any(chips & other for other in earlier)
 
     @rule(number=runs, chips=wanted)
     def take(self, number: int, chips: frozenset[int]) -> None:
@@ -100,16 +100,16 @@ class Host(RuleBasedStateMachine):
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
     def work(self, data: st.DataObject) -> None:
-        _, lease = data.draw(st.sampled_from(self.leases))
+        number, lease = data.draw(st.sampled_from(self.leases))
         if not lease.chips & self.used():
-            self.workers.append((lease.chips, use(self.directory, "m", lease.chips, 0, token=lease.token)))
+            self.workers.append((self.runs[number], lease.chips, lease.terms.use(timeout_s=0)))
 
     @precondition(lambda self: self.workers)
     @rule(data=st.data())
     def end_work(self, data: st.DataObject) -> None:
         entry = data.draw(st.sampled_from(self.workers))
         self.workers.remove(entry)
-        entry[1].release()
+        entry[2].release()
 
     @rule(number=runs)
     def kill(self, number: int) -> None:
