@@ -179,7 +179,7 @@ class _Fold:
         events = self.reported[test]
         return "" if events[max(events)]["final"] else self.given_up.get(test) or self.reason
 
-    def _never(self, test: str, place: Mapping[str, str]) -> Result:
+    def _never(self, test: str, place: Mapping[str, Any]) -> Result:
         sent = self.sent.get(test)
         waits = self.given_up.get(test) or self.gone.get(test) or self.reason
         return Result(

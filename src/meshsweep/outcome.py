@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,9 @@ INFRA = "infra"
 
 #: Longest failure text, and longest captured output, kept in the log: the ends of both tell most.
 _TEXT_BYTES = 16_384
+
+#: What xdist puts in front of a failure; the worker has a field of its own, and a run that is resumed has others.
+_WORKER = re.compile(r"^\[gw\d+\] .*\n+")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +51,7 @@ class Phases:
             # A teardown often fails because the test did: the test's own words stay in front.
             self.message = "; ".join([self.message] * (self.outcome == "failed") + [_message(report)])
             self.outcome = "infra" if INFRA in self.properties else "failed"
-            self.text = f"{self.text}\n{report.longreprtext}".strip()[-_TEXT_BYTES:]
+            self.text = f"{self.text}\n{_WORKER.sub('', report.longreprtext)}".strip()[-_TEXT_BYTES:]
             # The sections of a report hold what all phases up to it have printed.
             self.out = _printed(report, "log", "stdout")
             self.err = _printed(report, "stderr")

@@ -183,7 +183,7 @@ def from_json(rows: Iterable[Mapping[str, Any]]) -> tuple[Entry, ...]:
 
 
 def _entry(row: dict[str, Any]) -> Entry:
-    axes = {name: tuple(row.pop(name)) for name in ("meshes", "dtypes", "scales", "environments")}
+    axes: dict[str, Any] = {name: tuple(row.pop(name)) for name in ("meshes", "dtypes", "scales", "environments")}
     return Entry(**axes, **row)
 
 
