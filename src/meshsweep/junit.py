@@ -6,15 +6,17 @@ The ledger holds all there is to say, captured output included, so that a run th
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from xml.etree import ElementTree as ET
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from xml.sax.saxutils import quoteattr
 
-from junitparser import Error, Failure, JUnitXml, Properties, Property, Skipped
-from junitparser.xunit2 import FlakyError, FlakyFailure, InterimResult, RerunError, RerunFailure, TestCase, TestSuite
+from junitparser import Error, Failure, Properties, Property, Skipped
+from junitparser.xunit2 import FlakyError, FlakyFailure, InterimResult, RerunError, RerunFailure, TestCase
 
 from meshsweep.ledger import Attempt, Ledger, Result, Row
 
-__all__ = ["document", "key_of", "render"]
+__all__ = ["key_of", "render"]
 
 #: XML 1.0 cannot hold these, not even escaped: most control characters, halves of surrogate pairs.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -36,43 +38,61 @@ _INTERIM: dict[tuple[bool, bool], type[InterimResult]] = {
 
 
 def render(ledger: Ledger, rows: Sequence[Row]) -> str:
-    """Return the document as indented XML."""
-    # junitparser's own way to indent needs minutes where this needs seconds.
-    root = ET.fromstring(document(ledger, rows).tostring())  # noqa: S314  # our own text
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
-
-
-def document(ledger: Ledger, rows: Sequence[Row]) -> JUnitXml:
     """Return one document: a suite per cell, a case per planned test.
 
     Axes, PCC, seed and slot are properties of each case. A suite's time is its wall time,
     which is not the sum of its cases where workers ran side by side.
     """
-    made = JUnitXml("meshsweep")
     found: dict[tuple[str, str], list[Result]] = {}
     for result in ledger.results:
         found.setdefault((result.environment, result.cell), []).append(result)
-    for row in rows:
-        suite = TestSuite(_printable(row.cell))
-        # Properties come first: the schema of Ant and Jenkins is a sequence.
-        suite.add_property("environment", row.environment)
-        suite.add_property("busy_s", f"{row.busy_s:.3f}")
-        if row.problem:
-            suite.add_property("problem", row.problem)
-        suite.add_testcases([_case(result) for result in found.get((row.environment, row.cell), ())])
-        made.add_testsuite(suite)
-    made.update_statistics()
-    for element, row in zip(made, rows, strict=True):
-        element.time = round(row.wall_s, 3)
-    made.time = round(ledger.wall_s, 3)
-    return made
+    attributes = _counts([result.outcome for result in ledger.results], ledger.wall_s)
+    suites = "".join(_suite(row, found.get((row.environment, row.cell), ())) for row in rows)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n<testsuites name="meshsweep"{attributes}>\n{suites}</testsuites>\n'
 
 
-def _case(result: Result) -> TestCase:
+def _suite(row: Row, results: Sequence[Result]) -> str:
+    attributes = _counts([result.outcome for result in results], row.wall_s)
+    fields = {"environment": row.environment, "busy_s": f"{row.busy_s:.3f}", "problem": row.problem}
+    # Properties come first: the schema of Ant and Jenkins is a sequence.
+    inner = _properties(fields) + "".join(_plain_case(r) if r.outcome == "passed" else _case(r) for r in results)
+    return f"<testsuite name={_quoted(row.cell)}{attributes}>\n{inner}</testsuite>\n"
+
+
+def _counts(outcomes: Sequence[str], wall_s: float) -> str:
+    kinds = Counter(_VERDICTS.get(outcome) for outcome in outcomes)
+    return (
+        f' tests="{len(outcomes)}" failures="{kinds[Failure]}" errors="{kinds[Error]}" skipped="{kinds[Skipped]}"'
+        f' time="{round(wall_s, 3)}"'
+    )
+
+
+def _plain_case(result: Result) -> str:
+    """Return the text of a case that passed: most of them do, and building elements takes ten times as long."""
     classname, name = key_of(result.test)
-    case = TestCase(_printable(name), classname, round(result.duration_s, 3))
-    _add_properties(case, result)
+    attributes = f'classname={_quoted(classname)} name={_quoted(name)} time="{round(result.duration_s, 3)}"'
+    return f"<testcase {attributes}>\n{_properties(_fields(result))}</testcase>\n"
+
+
+def _properties(fields: Mapping[str, object]) -> str:
+    shown = ((name, str(value)) for name, value in fields.items() if value != "")
+    rows = "".join(f"<property name={_quoted(name)} value={_quoted(value)}/>\n" for name, value in shown)
+    return f"<properties>\n{rows}</properties>\n"
+
+
+@lru_cache(maxsize=65_536)
+def _quoted(text: str) -> str:
+    return quoteattr(_printable(text))
+
+
+def _case(result: Result) -> str:
+    classname, name = key_of(result.test)
+    case = TestCase(_printable(name), _printable(classname), round(result.duration_s, 3))
+    properties = Properties()
+    for field, value in _fields(result).items():
+        if value != "":
+            properties.append(Property(_printable(field), _printable(str(value))))
+    case.append(properties)
     kind = _VERDICTS.get(result.outcome)
     if kind is not None:
         verdict = kind(_printable(result.message), result.outcome)
@@ -86,7 +106,7 @@ def _case(result: Result) -> TestCase:
     for attribute, text in (("system_out", result.out), ("system_err", result.err)):
         if text.strip():
             setattr(case, attribute, _printable(text))
-    return case
+    return str(case.tostring().decode()) + "\n"
 
 
 def _interim(attempt: Attempt, *, has_passed: bool) -> InterimResult | None:
@@ -103,25 +123,20 @@ def _interim(attempt: Attempt, *, has_passed: bool) -> InterimResult | None:
     return interim
 
 
-def _add_properties(case: TestCase, result: Result) -> None:
-    before = ", ".join(f"{attempt.outcome} on {attempt.slot or 'no slot'}" for attempt in result.earlier)
-    fields = {
+def _fields(result: Result) -> dict[str, object]:
+    """Return what becomes a property of a case, what is empty included."""
+    return {
         "test": result.test,
         "outcome": result.outcome,
         "cell": result.cell,
         "environment": result.environment,
         "slot": result.slot,
         "worker": result.worker,
-        "earlier_attempts": before,
+        "earlier_attempts": ", ".join(f"{before.outcome} on {before.slot or 'no slot'}" for before in result.earlier),
         "quarantine_owner": result.owner,
         "quarantine_expires": result.expires,
         **result.properties,
     }
-    properties = Properties()
-    for name, value in fields.items():
-        if value != "":
-            properties.append(Property(_printable(str(name)), _printable(str(value))))
-    case.append(properties)
 
 
 def _printable(text: str) -> str:

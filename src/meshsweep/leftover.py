@@ -18,7 +18,7 @@ __all__ = ["Leave", "begun", "waves"]
 
 def begun(rundir: RunDir) -> Job:
     """Return what a run was asked for. Raises UserError where it was killed before it had written that down."""
-    started = next((event for event in read(rundir.events) if event["event"] == "run-started"), None)
+    started = next(read(rundir.events, "run-started"), None)
     if started is None or not rundir.plan.exists():
         raise UserError(f"{rundir.path.name}: nothing to resume: the run ended before it began; start it again")
     return Job.from_json(started)
@@ -27,7 +27,7 @@ def begun(rundir: RunDir) -> Job:
 def waves(made: Plan, rundir: RunDir) -> tuple[Wave, ...]:
     """Return the waves of a plan in which a test has no final outcome, or that were never collected."""
     final = Book(read(rundir.events)).final
-    collected = {event["wave"]: event["tests"] for event in read(rundir.events) if event["event"] == "collected"}
+    collected = {event["wave"]: event["tests"] for event in read(rundir.events, "collected")}
     return tuple(
         wave
         for wave in made.waves

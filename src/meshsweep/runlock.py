@@ -66,6 +66,6 @@ def _lock(path: Path) -> int | None:
 
 
 def _refusal(rundir: RunDir, *kinds: str) -> str:
-    pids = [event.get("pid") for event in read(rundir.events) if event["event"] in kinds]
+    pids = [event.get("pid") for event in read(rundir.events, *kinds)]
     who = f"process {pids[-1]}" if pids else "another process"
     return f"{rundir.path.name} still runs: {who} carries it out; wait for it to end, or end it"

@@ -94,7 +94,7 @@ def _session(waves: Sequence[Wave], rundir: RunDir, job: Job, log: EventLog) -> 
 
 def _remember(rundir: RunDir, found: Ledger, log: EventLog) -> None:
     """Add to the history what it has not got yet: a killed session has added nothing."""
-    last = max((event["t"] for event in read(rundir.events) if event["event"] == "remembered"), default=0.0)
+    last = max((event["t"] for event in read(rundir.events, "remembered")), default=0.0)
     new = [result for result in found.results if result.started and result.started + result.duration_s > last]
     history.remember(rundir.history, new)
     log.write("remembered")
@@ -121,7 +121,7 @@ def one_thread() -> dict[str, str]:
 
 def _has_stopped(rundir: RunDir, began: float) -> bool:
     # After -x without workers pytest ends with the code of any failure.
-    return any(event["event"] == "stopped" and event["t"] >= began for event in read(rundir.events))
+    return any(event["t"] >= began for event in read(rundir.events, "stopped"))
 
 
 def _run_options(wave: Wave) -> list[str]:

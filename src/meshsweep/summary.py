@@ -9,7 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from meshsweep.ledger import BAD, OUTCOMES, Ledger, Result, Row, rows, short_name
@@ -32,6 +32,8 @@ __all__ = [
 _ALWAYS = ("passed", "failed", "skipped", "not-run")
 
 _TITLES = {"not-run": "never ran"}
+
+_FIELDS = tuple(field.name for field in fields(Result))
 
 #: GitHub refuses a step summary above 1 MiB, so ours stays below by leaving details out.
 MARKDOWN_BYTES = 900_000
@@ -118,10 +120,30 @@ def as_json(ledger: Ledger) -> str:
         "included": [{"cell": cell, "reason": reason} for cell, reason in ledger.included],
         "excluded": [{"cell": cell, "reason": reason} for cell, reason in ledger.excluded],
         "cells": [asdict(row) for row in rows(ledger)],
-        "results": [asdict(result) for result in ledger.results],
+        "results": [_as_dict(result) for result in ledger.results],
         "runs": ledger.runs,
     }
-    return json.dumps(_finite(data), indent=1, default=str) + "\n"
+    return "{\n" + ",\n".join(f'"{key}": {_lines(value)}' for key, value in data.items()) + "\n}\n"
+
+
+def _as_dict(result: Result) -> dict[str, Any]:
+    # dataclasses.asdict copies all that is inside, which takes seconds for ten thousand results.
+    found = {name: getattr(result, name) for name in _FIELDS}
+    return found if not result.earlier else {**found, "earlier": [asdict(attempt) for attempt in result.earlier]}
+
+
+def _lines(value: Any) -> str:
+    """Return a value as JSON, the items of a list a line each: json's own indentation is many times slower."""
+    if isinstance(value, list | tuple) and value:
+        return "[\n" + ",\n".join(_dumps(item) for item in value) + "\n]"
+    return _dumps(value)
+
+
+def _dumps(value: Any) -> str:
+    try:
+        return json.dumps(value, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), default=str)
 
 
 def _finite(value: Any) -> Any:

@@ -73,6 +73,14 @@ def test_full_disk_is_infrastructure() -> None:
     )
 
 
+def test_kinds_are_picked(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "e")
+    for kind in ("one", "two", "three", "two"):
+        log.write(kind, text="three")
+
+    assert [event["event"] for event in read(tmp_path / "e", "two", "three")] == ["two", "three", "two"]
+
+
 def test_torn_line_is_ended_not_deleted(tmp_path: Path) -> None:
     path = tmp_path / "e"
     path.write_bytes(b'{"event": "one", "t": 1}\n{"event": "tw')

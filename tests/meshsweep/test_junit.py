@@ -9,7 +9,7 @@ import pytest
 from junitparser import JUnitXml, TestSuite
 
 from meshsweep import junit
-from meshsweep.ledger import Ledger, rows
+from meshsweep.ledger import OUTCOMES, Ledger, rows
 
 from .test_ledger import CELL, OTHER, Log
 
@@ -189,6 +189,31 @@ def test_crashed_test_is_present(tmp_path: Path) -> None:
     ((case,),) = [list(suite) for suite in suites(merged(ledger, tmp_path))]
 
     assert (case.name, case.result[0].message) == ("test_x[1x8-bfloat16-tiny]", "worker gw0 died")
+
+
+def test_counts_are_what_junitparser_counts(tmp_path: Path) -> None:
+    """Our own text for what passed; the times are wall times, which it does not know."""
+    log = Log({"wave-0": [CELL, OTHER]}).collected(*(f"a.py::{o}" for o in OUTCOMES))
+    log.collected(TEST, "b.py::<&\"'>\n", cell=OTHER).reported(TEST, "passed").reported("b.py::<&\"'>\n", "failed")
+    for outcome in OUTCOMES:
+        log.reported(f"a.py::{outcome}", outcome, "because")
+    ours, theirs = merged(log.ledger, tmp_path), merged(log.ledger, tmp_path)
+    theirs.update_statistics()
+
+    for mine, other in zip([ours, *suites(ours)], [theirs, *suites(theirs)], strict=True):
+        counts = [(found.tests, found.failures, found.errors, found.skipped) for found in (mine, other)]
+        assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("outcome", ["passed", "xfailed"])
+def test_plain_text_is_what_elements_give(tmp_path: Path, outcome: str) -> None:
+    """What passed is written as text, all else by junitparser: both carry any name and value unchanged."""
+    name, value = "a/b.py::test_x[<&\"'>\t\n-\u00e9]", "<&\"'>\t\n-\u00e9"
+    merged(Log().collected(name).sent(name).reported(name, outcome, **{value: value}).ledger, tmp_path)
+    (case,) = ET.parse(tmp_path / "summary.xml").iter("testcase")
+
+    assert (case.get("classname"), case.get("name")) == ("a.b", "test_x[<&\"'>\t\n-\u00e9]")
+    assert (value, value) in [(found.get("name"), found.get("value")) for found in case.iter("property")]
 
 
 @pytest.mark.parametrize(
