@@ -73,6 +73,12 @@ class Phases:
         self.out, self.err = hang.out[-_TEXT_BYTES:], hang.err[-_TEXT_BYTES:]
         self.properties["failure_type"] = "hang"
 
+    def settle(self, outcome: str) -> None:
+        """Take the outcome that was decided on; what it was before stays in the message."""
+        if outcome != self.outcome:
+            self.message = f"{self.outcome} on a slot that had just been spoiled: {self.message}"
+            self.outcome = outcome
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields of the event ``reported``."""
         printed = {name: text for name, text in (("out", self.out), ("err", self.err)) if text}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -276,6 +277,36 @@ def test_run_cut_before_collection_shows_its_cells(tmp_path: Path) -> None:
     assert "1x1-bfloat16-tiny and 1 more: its tests were never collected" in shown.lines
     assert len(json.loads(project.latest("summary.json"))["results"]) == 15
     assert done.code == 1
+
+
+# Disks that refuse.
+
+FILLING = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+os.execv(sys.executable, [sys.executable, "-m", "meshsweep", *sys.argv[2:]])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only Unix limits the size of files")
+def test_disk_that_fills_up_loses_nothing(tmp_path: Path, reference: dict[str, Any]) -> None:
+    """A limit on the size of files stands for the disk: the kernel takes part of a line, then none."""
+    project = made(tmp_path)
+    full = project.call("-c", FILLING, "8000", *RUN)
+    path = run_directory(project)
+    kept = attempts(path)
+    done = project.meshsweep("resume", str(path))
+
+    assert full.code == 3
+    assert re.fullmatch(
+        r"meshsweep: \S+/events\.jsonl: cannot record events: File too large; "
+        r"what is recorded so far stays: make room, then `meshsweep resume`",
+        full.err.splitlines()[-1],
+    )
+    assert 0 < len(kept) < 15
+    assert done.code == 1
+    assert essence(project.summary()) == essence(reference)
+    assert set(attempts(path).values()) == {1}
 
 
 # Quarantine and reruns, as far as one process shows them.
