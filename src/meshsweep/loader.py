@@ -104,6 +104,8 @@ class _Axes:
             standin=table.text("standin", None),
             arch=table.text("arch", "wormhole_b0"),
             values=table.flag("values", True),
+            preload=_modules(table),
+            open_s=table.number("open_s", 0.0, low=0, high=3600) or 0.0,
             deadline=deadlines.read(table.table("deadline", {})),
         )
 
@@ -179,6 +181,14 @@ class _Axes:
         return defaults
 
 
+def _modules(table: Table) -> tuple[str, ...]:
+    names = table.texts("preload", ())
+    for name in names:
+        if not all(part.isidentifier() for part in name.split(".")):
+            table.mistake("preload", f"holds {name!r}; expected names of modules, such as torch")
+    return tuple(names)
+
+
 def _dtype(name: str, table: Table) -> str:
     if "-" in name:
         table.mistake(None, "has a dash in its name, which parts the axes of a cell; expected none")
@@ -225,6 +235,7 @@ def _scales(reader: Reader) -> dict[str, Scale]:
             about=table.text("about"),
             layers=table.count("layers"),
             config=_config(config, fields),
+            memory_bytes=int((table.number("memory_gb", 0, low=0, high=10_000) or 0) * 1e9),
         )
         table.close()
     top.close()

@@ -55,12 +55,13 @@ class Mesh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """A model size: layers under test and the model's own config fields."""
+    """A model size: layers under test, the model's own config fields, and the host memory that a test claims."""
 
     name: str
     about: str
     layers: int
     config: Mapping[str, object]
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,8 @@ class Environment:
     """What the tests run on: a Python, pinned requirements and a backend.
 
     Without ``values`` the devices compute none: assertions on values are waived and counted.
+    ``preload`` names modules that are imported once, before workers are forked; ``open_s`` is
+    about what starting a worker and opening a mesh takes.
     """
 
     name: str
@@ -81,6 +84,8 @@ class Environment:
     values: bool
     # No part of what a virtual environment depends on, whose digest is taken of the representation.
     deadline: Deadline = field(default_factory=Deadline, repr=False)
+    preload: tuple[str, ...] = field(default=(), repr=False)
+    open_s: float = field(default=0.0, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ OURS = {"meshsweep", "ttemu", "gptoss"}
 
 #: What each package may import beyond the standard library and itself.
 ALLOWED = {
-    "meshsweep": {"junitparser", "nox", "pytest", "rich", "tomli", "ttnn", "xdist"},
+    "meshsweep": {"execnet", "junitparser", "nox", "pytest", "rich", "tomli", "tt_umd", "ttnn", "xdist", "yaml"},
     "ttemu": {"numpy", "torch"},
     "gptoss": {"loguru", "torch", "ttnn"},
 }
