@@ -10,7 +10,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +149,18 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         axes.add_argument(name, action="append", default=[], metavar="NAME", help=text)
     axes.add_argument("--tier", metavar="NAME", help="how much: a table of matrix/tiers.toml")
     axes.add_argument("--env", metavar="NAME", help="what on: a table of matrix/environments.toml")
-    axes.add_argument("--machine", metavar="NAME", help="which host: a table of matrix/machines.toml")
+    axes.add_argument(
+        "--machine",
+        metavar="NAME",
+        help="which host: a table of matrix/machines.toml, a cluster descriptor, or `detect`",
+    )
+    parser.add_argument(
+        "--cluster-descriptor", metavar="FILE", help="what `--machine detect` reads (default: the chips)"
+    )
     parser.add_argument("--workers", type=_positive, metavar="N", help="at most N slots (default: one per core)")
+    parser.add_argument(
+        "--memory", type=_gigabytes, metavar="GB", help="what tests may claim together (default: what is available)"
+    )
     parser.add_argument("--matrix", metavar="DIR", help="the matrix files (default: ROOT/matrix)")
     _add_places(parser)
 
@@ -163,6 +175,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def _gigabytes(text: str) -> int:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of gigabytes above 0")
+    return int(value * 1e9)
 
 
 class _Places:
@@ -180,11 +202,11 @@ def _made(ours: argparse.Namespace, places: _Places) -> tuple[Any, Any]:
     from meshsweep import backends, plan, selection
     from meshsweep.cell import Cell
 
-    matrix = _loaded(places)
+    matrix, machine = _hosted(_loaded(places), ours)
     chosen = selection.Selection(
         tier=ours.tier or matrix.defaults.tier,
         environment=ours.env or matrix.defaults.environment,
-        machine=ours.machine or matrix.defaults.machine,
+        machine=machine,
         meshes=tuple(ours.mesh),
         dtypes=tuple(ours.dtype),
         scales=tuple(ours.scale),
@@ -192,9 +214,24 @@ def _made(ours: argparse.Namespace, places: _Places) -> tuple[Any, Any]:
     )
     _check_suites(places, matrix)
     workers = ours.workers or _cores()
-    made = plan.make(matrix, chosen, selection.expand(matrix, chosen), workers=workers)
+    expansion = selection.expand(matrix, chosen)
+    memory_bytes = ours.memory if ours.memory is not None else _available_bytes()
+    made = plan.make(matrix, chosen, expansion, workers=workers, memory_bytes=memory_bytes)
     backends.get(matrix.environments[made.environment])
     return matrix, made
+
+
+def _hosted(matrix: Any, ours: argparse.Namespace) -> tuple[Any, str]:
+    """Return the matrix with the machine that is asked for, and its name."""
+    from meshsweep.machines import detect
+
+    name = ours.machine or matrix.defaults.machine
+    if not detect.is_asked(name):
+        if ours.cluster_descriptor:
+            raise SelectionError(f"--cluster-descriptor is read by --machine detect, not by --machine {name}")
+        return matrix, name
+    host = detect.detect(name, file=ours.cluster_descriptor, environ=os.environ)
+    return replace(matrix, machines={**matrix.machines, host.name: host}), host.name
 
 
 def _loaded(places: _Places) -> Any:
@@ -222,6 +259,16 @@ def _check_suites(places: _Places, matrix: Any) -> None:
 def _cores() -> int:
     # macOS cannot say which cores a process may use.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _available_bytes() -> int | None:
+    """Return the memory that this host has left, None where it cannot say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None
 
 
 def _plan(ours: argparse.Namespace, extra: list[str]) -> int:

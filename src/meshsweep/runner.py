@@ -126,7 +126,7 @@ def _has_stopped(rundir: RunDir, began: float) -> bool:
 
 def _run_options(wave: Wave) -> list[str]:
     return [
-        *("-n", str(len(wave.slots))),
+        *("-n", str(wave.workers)),
         # Our own progress and list of what went wrong take the place of pytest's.
         *("-o", "console_output_style=classic", "--no-header", "-rN"),
     ]

@@ -1,21 +1,20 @@
-"""Cut a machine into slots: the devices that one worker holds."""
+"""A slot: the devices that one worker holds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meshsweep.errors import SelectionError
 from meshsweep.machines import Machine
 from meshsweep.shape import MeshShape
 
-__all__ = ["Slot", "slots_for"]
+__all__ = ["Slot", "most", "whole"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
     """The devices of one worker: chip ids of a machine in the order of the mesh that they open.
 
-    A slot of a virtual machine has no chips and opens any mesh: its mesh is None.
+    A slot of a virtual machine has no chips; its mesh is None, as for a whole machine: it opens any.
     """
 
     name: str
@@ -36,31 +35,18 @@ class Slot:
         return cls(name=name, machine=machine, chips=tuple(chips), mesh=None if mesh is None else str(mesh))
 
 
-def slots_for(machine: Machine, shape: MeshShape, *, limit: int) -> tuple[Slot, ...]:
-    """Return at most ``limit`` slots that can each open a mesh of ``shape``.
-
-    Raises SelectionError where the machine cannot hold the mesh even once.
-    """
-    groups = _groups(machine, shape, limit)
-    if not groups:
-        raise SelectionError(
-            f"mesh {shape} ({shape.devices} devices) does not fit machine {machine.name!r} "
-            f"(system mesh {machine.shape}); choose another --machine or a smaller mesh"
-        )
-    return tuple(
-        Slot(name=f"{machine.name}.{number}", machine=machine.name, chips=chips)
-        for number, chips in enumerate(groups[:limit])
-    )
+def whole(machine: Machine) -> Slot:
+    """Return the slot of a process that runs alone: all that the machine has."""
+    return Slot(name=f"{machine.name}.0", machine=machine.name, chips=tuple(chip.id for chip in machine.chips))
 
 
-def _groups(machine: Machine, shape: MeshShape, limit: int) -> list[tuple[int, ...]]:
-    if machine.shape is None:
-        return [()] * limit
+def most(machine: Machine, shape: MeshShape) -> int:
+    """Return how many slots of a mesh the machine holds at the same time, taken one after another; 0 for none."""
     taken: frozenset[int] = frozenset()
-    groups = []
+    number = 0
     for chips in machine.placements(shape):
         leased = machine.leased_with(chips)
         if not leased & taken:
             taken |= leased
-            groups.append(chips)
-    return groups
+            number += 1
+    return number

@@ -101,6 +101,15 @@ class Table:
         shapes = (self._shape(key, text) for text in self.texts(key, ()))
         return tuple(shape for shape in shapes if shape is not None)
 
+    def numbers(self, key: str, default: Any = _REQUIRED) -> tuple[int, ...]:
+        """Return a tuple of whole numbers, at least one."""
+        return tuple(self._get(key, default, _is_numbers, "a list of whole numbers") or ())
+
+    def grid(self, key: str, default: Any = _REQUIRED) -> tuple[tuple[int, ...], ...]:
+        """Return rows of whole numbers."""
+        value = self._get(key, default, _is_grid, "a list of lists of whole numbers")
+        return tuple(tuple(row) for row in value or ())
+
     def table(self, key: str, default: Any = _REQUIRED) -> Table:
         """Return a table inside this one, empty and silent where it is missing or no table."""
         value = self._get(key, default, lambda v: isinstance(v, Mapping), "a table")
@@ -221,6 +230,14 @@ def _unheard(mistake: str) -> None:
 
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_numbers(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(_is_int(v) and v >= 0 for v in value)
+
+
+def _is_grid(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_numbers, value))
 
 
 def _is_number(value: object) -> bool:

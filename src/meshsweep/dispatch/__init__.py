@@ -9,6 +9,7 @@ from __future__ import annotations
 from meshsweep.dispatch.action import Action, Close, Open, Run, Task
 from meshsweep.dispatch.bound import Bound, lower_bound
 from meshsweep.dispatch.dispatch import Dispatch
+from meshsweep.dispatch.estimate import Estimate
 from meshsweep.dispatch.policy import Policy
 from meshsweep.dispatch.search import best
 from meshsweep.dispatch.simulation import Bar, Timeline, simulate
@@ -19,6 +20,7 @@ __all__ = [
     "Bound",
     "Close",
     "Dispatch",
+    "Estimate",
     "Open",
     "Policy",
     "Run",

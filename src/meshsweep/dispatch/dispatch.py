@@ -218,8 +218,8 @@ class Dispatch:
 
     def _reason(self, task: Task) -> str | None:
         if self._memory_bytes is not None and task.memory_bytes > self._memory_bytes:
-            need, have = task.memory_bytes / 2**30, self._memory_bytes / 2**30
-            return f"needs {need:.1f} GiB of host memory, more than the budget of {have:.1f} GiB"
+            need, have = task.memory_bytes / 1e9, self._memory_bytes / 1e9
+            return f"needs {need:.1f} GB of host memory, more than the budget of {have:.1f} GB"
         if not self._floor.all or self._floor.holds(task.mesh, self._state.usable):
             return None
         name = f"mesh {task.mesh}" if task.mesh else "a test without a mesh"
