@@ -81,6 +81,11 @@ class Progress:
             self._line(f"{self._count()}  so far")
         self._status()
 
+    def tell(self, text: str) -> None:
+        """Print what the user should know of the run."""
+        self._line(f"meshsweep: {text}")
+        self._status()
+
     def end(self) -> None:
         """Clear the status line."""
         if self._is_live:

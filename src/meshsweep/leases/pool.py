@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from meshsweep.leases import lock, names, place, queue
@@ -13,7 +13,7 @@ from meshsweep.leases.lock import Lock
 from meshsweep.leases.record import Record
 from meshsweep.leases.use import Terms
 
-__all__ = ["Lease", "Leases", "Waiting"]
+__all__ = ["Lease", "Leases", "Waiting", "wait"]
 
 
 class Lease:
@@ -223,6 +223,21 @@ class Leases:
         held = [name for name in files if lock.is_held(self.directory, name)]
         known = (lock.holder(self.directory, name) for name in held)
         return tuple(dict.fromkeys(str(who) if who else "somebody" for who in known))
+
+
+def wait(leases: Leases, chips: Collection[int], *, tell: Callable[[str], None], pause_s: float = 0.2) -> Lease:
+    """Return a lease of ``chips`` when they can be had; ``tell`` is given for whom this waits."""
+    lease = leases.take(chips)
+    told = ""
+    while lease is None:
+        text = leases.waiting[0].message()
+        if text != told:
+            told = text
+            tell(text)
+        time.sleep(pause_s)
+        leases.poll()
+        lease = leases.take(chips)
+    return lease
 
 
 def _note_orphan(waiting: Waiting | None, *, orphaned: bool) -> None:
