@@ -43,8 +43,11 @@ class TtnnBackend:
         compiler = toolchain.place()
         if toolchain.is_null(compiler):
             raise UserError(f"the null compiler of a mock run stands in {compiler}; remove it")
-        if slot is None or not slot.chips:
-            return
+        if slot is not None and slot.chips:
+            self.confine(slot, meshes, machine)
+
+    def confine(self, slot: Slot, meshes: Sequence[Mesh], machine: Machine | None) -> None:
+        """Tell the libraries of the chips of a slot, their mesh, and a place for kernels that nobody else has."""
         visible = machine.visible(slot.chips) if machine is not None else map(str, slot.chips)
         os.environ["TT_VISIBLE_DEVICES"] = ",".join(visible)
         folder = scratch.claim(self._environment.name, slot)
