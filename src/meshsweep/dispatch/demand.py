@@ -27,11 +27,6 @@ class Demand:
         self._chips = chips
 
     @property
-    def is_thrifty(self) -> bool:
-        """Whether meshes first get only the slots that they need."""
-        return self._horizon_s is not None
-
-    @property
     def pause_s(self) -> float:
         """How long a decision holds while no slot comes or goes."""
         return (self._horizon_s or 0.0) / _LOOKS

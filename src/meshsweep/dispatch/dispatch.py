@@ -111,7 +111,7 @@ class Dispatch:
             self._looked_s = self._now_s
             # First what each mesh needs to be done in time, then what is left goes to whoever gains by it.
             self._share(found, is_needed=True)
-            if self._state.free and self._demand.is_thrifty:
+            if self._state.free or not self._floor.all:
                 self._share(found, is_needed=False)
         else:
             for block in list(self._queue.blocks):

@@ -8,6 +8,7 @@ from meshsweep.machines.machine import Chip, Machine
 from meshsweep.machines.placement import joined
 from meshsweep.shape import MeshShape
 from meshsweep.toml import Table
+from meshsweep.words import count
 
 __all__ = ["BUS", "read"]
 
@@ -58,10 +59,8 @@ def _ids(table: Table, shape: MeshShape) -> tuple[int, ...]:
     if not ids:
         return plain
     if sorted(ids) != list(plain) or [len(row) for row in rows] != [shape.cols] * shape.rows:
-        last = shape.devices - 1
-        table.mistake(
-            "ids", f"is {list(map(list, rows))}; expected {shape.rows} rows of {shape.cols}, each id of 0-{last} once"
-        )
+        rows_of = f"{count(shape.rows, 'row')} of {shape.cols}"
+        table.mistake("ids", f"is {[*map(list, rows)]}; expected {rows_of}, each id of 0-{shape.devices - 1} once")
         return plain
     return ids
 
@@ -107,11 +106,11 @@ def _bus(table: Table, pcie: tuple[int, ...]) -> dict[int, str]:
 
 def _links(table: Table, shape: MeshShape, ids: tuple[int, ...]) -> frozenset[tuple[int, int]]:
     links = joined(shape, ids)
-    missing = {(min(pair), max(pair)) for pair in table.grid("unlinked", ()) if len(pair) > 1}
-    for pair in table.grid("unlinked", ()):
+    unlinked = table.grid("unlinked", ())
+    for pair in unlinked:
         if len(pair) != 2 or (min(pair), max(pair)) not in links:
             table.mistake("unlinked", f"holds {list(pair)}; expected pairs of chips that stand beside each other")
-    return links - missing
+    return links - {(min(pair), max(pair)) for pair in unlinked}
 
 
 def _rings(table: Table, shape: MeshShape) -> tuple[MeshShape, ...]:
