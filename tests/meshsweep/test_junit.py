@@ -176,6 +176,7 @@ def test_attempts_of_failure_are_reruns(tmp_path: Path) -> None:
 
 
 def test_what_devices_did_makes_nothing_flaky(tmp_path: Path) -> None:
+    assert interim(tmp_path, "infra", "failed", "passed") == [("flakyFailure", "failed", "because 2")]
     assert interim(tmp_path, "infra", "collateral", "passed") == []
     properties = ET.parse(tmp_path / "summary.xml").findall(".//testcase/properties/property")
     assert ("earlier_attempts", "infra on virtual.1, collateral on virtual.2") in [

@@ -254,8 +254,10 @@ def test_living_run_is_not_resumed(tmp_path: Path) -> None:
         until = time.monotonic() + 30
         while not latest.exists() and time.monotonic() < until:
             time.sleep(0.05)
-        done = project.meshsweep("resume")
-        os.killpg(running.pid, signal.SIGKILL)
+        try:
+            done = project.meshsweep("resume")
+        finally:
+            os.killpg(running.pid, signal.SIGKILL)
     name = run_directory(project).name
 
     assert (done.code, done.err) == (

@@ -47,11 +47,13 @@ def test_living_run_is_refused_until_killed(rundir: RunDir, what: str, pid: int)
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(rundir.path), what], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
-        with pytest.raises(UserError) as caught, runlock.hold(rundir):
-            pass
-        holder.kill()
+        try:
+            with pytest.raises(UserError) as caught, runlock.hold(rundir):
+                pass
+        finally:
+            holder.kill()
 
-    assert str(caught.value) == (f"a-run still runs: process {pid} carries it out; wait for it to end, or end it")
+    assert str(caught.value) == f"a-run still runs: process {pid} carries it out; wait for it to end, or end it"
     with runlock.hold(rundir):
         pass
 

@@ -66,7 +66,10 @@ def dog(rundir: RunDir) -> Iterator[Watchdog]:
 def watched(dog: Watchdog, worker: Worker) -> Hang:
     """Watch a worker until it is killed, and return how it hung."""
     dog.started("gw0", worker.pid, "t", 0.1)
-    assert worker.process.wait(30) == -signal.SIGKILL
+    try:
+        assert worker.process.wait(30) == -signal.SIGKILL
+    finally:
+        worker.process.kill()
     hang = dog.ended("gw0")
     assert hang is not None
     return hang
@@ -101,27 +104,33 @@ def test_stopped_worker_is_killed_without_stack(tmp_path: Path, rundir: RunDir, 
         assert str(hang) == "killed at its deadline of 0.1 s, stopped; no stack: the process did not answer"
 
 
-def test_worker_that_is_not_armed_is_killed(rundir: RunDir, dog: Watchdog) -> None:
-    with subprocess.Popen([sys.executable, "-c", PYTHON], stdout=subprocess.DEVNULL) as process:
-        dog.started("gw0", process.pid, "t", 0.05)
+@pytest.fixture
+def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Two processes that sleep and have not armed themselves; they are killed in the end."""
+    found = [subprocess.Popen([sys.executable, "-c", ASLEEP]) for _ in range(2)]
+    yield found
+    for process in found:
+        process.kill()
+        process.wait()
 
-        assert process.wait(30) == -signal.SIGKILL
+
+def test_worker_that_is_not_armed_is_killed(dog: Watchdog, processes: list[subprocess.Popen[bytes]]) -> None:
+    dog.started("gw0", processes[0].pid, "t", 0.05)
+
+    assert processes[0].wait(30) == -signal.SIGKILL
     assert dog.ended("gw0") is not None
 
 
-def test_test_that_ends_in_time_is_left_alone(rundir: RunDir, dog: Watchdog) -> None:
-    with subprocess.Popen([sys.executable, "-c", ASLEEP]) as process:
-        dog.started("gw0", process.pid, "t", 0.2)
-        ended = dog.ended("gw0")
-        time.sleep(0.5)
-        alive = process.poll() is None
-        process.kill()
+def test_test_that_ends_in_time_is_left_alone(dog: Watchdog, processes: list[subprocess.Popen[bytes]]) -> None:
+    dog.started("gw0", processes[0].pid, "t", 0.2)
+    ended = dog.ended("gw0")
+    time.sleep(0.5)
 
-    assert (ended, alive) == (None, True)
+    assert (ended, processes[0].poll()) == (None, None)
 
 
 def test_end_during_the_last_look_saves_the_worker(
-    rundir: RunDir, dog: Watchdog, monkeypatch: pytest.MonkeyPatch
+    dog: Watchdog, processes: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The result arrives while the stacks are written: it stands, and the worker lives on with its next test."""
     looked: list[int] = []
@@ -133,29 +142,21 @@ def test_end_during_the_last_look_saves_the_worker(
         return "", ""
 
     monkeypatch.setattr(stacks, "printed", ends_meanwhile)
-    with subprocess.Popen([sys.executable, "-c", ASLEEP]) as process:
-        dog.started("gw0", process.pid, "t", 0.05)
-        time.sleep(0.5)
-        alive = process.poll() is None
-        process.kill()
+    dog.started("gw0", processes[0].pid, "t", 0.05)
+    time.sleep(0.5)
 
-    assert (looked, alive) == ([process.pid], True)
+    assert (looked, processes[0].poll()) == ([processes[0].pid], None)
     assert dog.ended("gw0") is None
 
 
-def test_sooner_deadline_is_not_slept_over(rundir: RunDir, dog: Watchdog) -> None:
+def test_sooner_deadline_is_not_slept_over(dog: Watchdog, processes: list[subprocess.Popen[bytes]]) -> None:
     """The thread waits for the first deadline it knows; one that comes before it wakes the thread."""
-    with (
-        subprocess.Popen([sys.executable, "-c", ASLEEP]) as other,
-        subprocess.Popen([sys.executable, "-c", ASLEEP]) as process,
-    ):
-        dog.started("gw1", other.pid, "long", 600.0)
-        time.sleep(0.1)
-        dog.started("gw0", process.pid, "t", 0.05)
+    dog.started("gw1", processes[1].pid, "long", 600.0)
+    time.sleep(0.1)
+    dog.started("gw0", processes[0].pid, "t", 0.05)
 
-        assert process.wait(30) == -signal.SIGKILL
-        assert other.poll() is None
-        other.kill()
+    assert processes[0].wait(30) == -signal.SIGKILL
+    assert processes[1].poll() is None
 
 
 def test_worker_that_died_before_is_no_error(rundir: RunDir, dog: Watchdog) -> None:
