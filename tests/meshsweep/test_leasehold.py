@@ -135,9 +135,9 @@ def test_sound_chips_stay_with_the_run(two: tuple[Run, Run], declared: Matrix) -
     verdicts: queue.Queue[Healthy | Spoiled] = queue.Queue()
     ours.ground.examine(here, verdicts.put)
     sound = ours.ground.conclude(here, verdicts.get(timeout=30))
+    freed = ours.freed()
     theirs_meanwhile = theirs.ground.take(here)
     theirs.ground.close()
-    freed = ours.freed()
 
     assert (sound, theirs_meanwhile, freed) == (True, None, ())
     assert ours.ground.take(replace(here, name="t3k.later")) is not None
