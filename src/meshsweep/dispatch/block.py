@@ -21,7 +21,11 @@ class Waiting:
         self.avoid = avoid
 
     def __lt__(self, other: Waiting) -> bool:
-        return (self.expected_s, -self.task.index) < (other.expected_s, -other.task.index)
+        return self.key() < other.key()
+
+    def key(self) -> tuple[float, int]:
+        """Return what tests of a cell are ordered by, the first to run last."""
+        return self.expected_s, -self.task.index
 
 
 class Block:
@@ -60,7 +64,11 @@ class Block:
     def add(self, test: Waiting) -> None:
         """Take in a test."""
         group = test.task.group
-        insort(self.cells.setdefault(group, []), test)
+        tests = self.cells.setdefault(group, [])
+        if tests and test < tests[-1]:
+            insort(tests, test)
+        else:
+            tests.append(test)
         self.loads[group] = self.loads.get(group, 0.0) + test.expected_s
         self.load_s += test.expected_s
         self.count += 1
@@ -82,8 +90,11 @@ class Block:
         """Return the next test for a slot, or None where none ends within the window and fits into memory.
 
         A slot keeps its cell; then it takes the cell with most left that no other slot works
-        on; then it helps with the one that has most left.
+        on; then it helps with the one that has most left. Of long tests the longest goes first.
         """
+        if self.key[2]:
+            longest = (_longest(tests, window_s, room_bytes) for tests in self.cells.values())
+            return max((test for test in longest if test is not None), default=None)
         if own in self.cells:
             found = _longest(self.cells[own], window_s, room_bytes)
             if found is not None:
@@ -103,7 +114,7 @@ class Block:
         for test in tests:
             if test.task.expected_s is None:
                 test.expected_s = expected_s
-        tests.sort()
+        tests.sort(key=Waiting.key)
         load_s = sum(test.expected_s for test in tests)
         self.load_s += load_s - self.loads[group]
         self.loads[group] = load_s

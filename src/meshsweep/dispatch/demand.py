@@ -12,7 +12,7 @@ from meshsweep.dispatch.state import State
 __all__ = ["Demand"]
 
 _EPSILON_S = 1e-9
-#: Parts of the horizon after which demands are looked at again although no slot has come or gone.
+#: Demands are looked at again after this part of what is left, although no slot has come or gone.
 _LOOKS = 100
 
 
@@ -26,10 +26,9 @@ class Demand:
         self._open_s = open_s
         self._chips = chips
 
-    @property
-    def pause_s(self) -> float:
-        """How long a decision holds while no slot comes or goes."""
-        return (self._horizon_s or 0.0) / _LOOKS
+    def pause_s(self, now_s: float) -> float:
+        """Return how long a decision holds while no slot comes or goes."""
+        return (self._end_s(now_s) - now_s) / _LOOKS if self._horizon_s is not None else 0.0
 
     def wants(self, block: Block, count: int, load_s: float, *, now_s: float, is_needed: bool) -> bool:
         """Return whether a block needs one more slot to end in time, or would gain by one.

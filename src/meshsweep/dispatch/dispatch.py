@@ -52,7 +52,7 @@ class Dispatch:
         self._now_s = 0.0
         self._slots = 0
         self._is_stirred = True
-        self._looked_s = 0.0
+        self._look_s = 0.0
         self._impossible: list[tuple[Task, str]] = []
         self._drop_impossible()
 
@@ -106,9 +106,9 @@ class Dispatch:
         if now_s is not None:
             self._now_s = now_s
         found: list[Action] = []
-        if self._is_stirred or self._now_s - self._looked_s > self._demand.pause_s:
+        if self._is_stirred or self._now_s > self._look_s:
             self._is_stirred = False
-            self._looked_s = self._now_s
+            self._look_s = self._now_s + self._demand.pause_s(self._now_s)
             # First what each mesh needs to be done in time, then what is left goes to whoever gains by it.
             self._share(found, is_needed=True)
             if self._state.free or not self._floor.all:

@@ -38,8 +38,10 @@ class Estimate:
                 return self._middle[key]
         return UNKNOWN_S
 
-    def learn(self, task: Task, seconds: float) -> None:
-        """Take in what a test of unknown length took; the mean, since sums are what it is for."""
+    def learn(self, task: Task, seconds: float) -> int:
+        """Take in what a test of unknown length took, and return how many of its cell have been seen."""
         for key in (("cell", task.group), ("mesh", task.mesh), ("all", "")):
             number, total = self._seen.get(key, (0, 0.0))
+            # The mean, and not the middle: sums are what estimates are for.
             self._seen[key] = number + 1, total + seconds
+        return self._seen["cell", task.group][0]

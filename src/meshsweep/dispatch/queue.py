@@ -26,7 +26,7 @@ class Queue:
         self._has_unknown = any(task.expected_s is None for task in tasks)
         waiting = [Waiting(task, self._estimate.of(task)) for task in tasks]
         self._order = self._ordered(waiting, policy)
-        for test in waiting:
+        for test in sorted(waiting, key=Waiting.key):
             self._enter(test)
 
     def add(self, task: Task, avoid: int) -> None:
@@ -42,7 +42,10 @@ class Queue:
 
     def learn(self, task: Task, seconds: float) -> None:
         """Correct what tests like one without a history are taken to need."""
-        self._estimate.learn(task, seconds)
+        number = self._estimate.learn(task, seconds)
+        # The second, fourth, eighth... test of a cell: what is known of it has about doubled.
+        if number & (number - 1):
+            return
         for block in self.blocks:
             if block.mesh == task.mesh or not self._floor.all:
                 block.reestimate(task.group, self._estimate.of(task))

@@ -24,6 +24,8 @@ _OPEN_COST = 8
 _CLOSE = 1.015
 #: Further from it than this, patience is doubled.
 _FAR = 1.08
+#: Part of a worker's share that makes a test a long one, which starts before all others.
+_LONG = 0.25
 
 
 def best(
@@ -57,9 +59,10 @@ def best(
         return dispatch(Policy(order="tail", horizon_s=0.0))
     estimate = Estimate(tasks)
     seconds = {task.index: estimate.of(task) for task in tasks}
-    first = dispatch(Policy())
-    lost = {task.index for task, _ in first.impossible()}
-    possible = [task for task in tasks if task.index not in lost]
+    if not floor.all:
+        # Any worker runs any test: with the long ones first there is nothing to choose.
+        return dispatch(Policy(long_s=_LONG * sum(seconds.values()) / (workers or len(tasks))))
+    possible = [task for task in tasks if floor.holds(task.mesh, floor.all)]
     bound = lower_bound(
         machine, meshes, possible, seconds, workers=workers, memory_bytes=memory_bytes, open_s=open_s
     ).seconds
