@@ -39,11 +39,10 @@ class Lock:
         """Return the open file: a process that inherits it holds the lock as well."""
         return self._file
 
-    def write(self, holder: Holder) -> None:
+    def write(self, note: bytes) -> None:
         """Leave word of who holds it; a full disk is no reason not to."""
         with suppress(OSError):
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, holder.to_note(), 0)
+            os.pwrite(self._file, note, 0)
 
     def close(self) -> None:
         """Let go of it."""
@@ -97,7 +96,7 @@ def create(directory: Path, name: str, holder: Holder) -> Lock:
         # Who cannot read it cannot see whether it is locked.
         os.fchmod(lock.fileno(), 0o644)
         _flock(lock.fileno(), fcntl.LOCK_EX)
-        lock.write(holder)
+        lock.write(holder.to_note())
         part.rename(path)
     except OSError as error:
         raise _refused(path, error) from error

@@ -84,17 +84,18 @@ class Leases:
         if not wanted:
             return Lease(self, {}, "")
         place.prepare(self.directory)
-        gained = self._reserve(wanted - self._spare.keys())
+        token = secrets.token_hex(8)
+        gained = self._reserve(wanted - self._spare.keys(), token)
         if gained is None:
             if not places:
                 self._queue(wanted)
             return None
         for name in places:
             self._leave(name)
-        locks = {**gained, **{chip: self._spare.pop(chip) for chip in wanted & self._spare.keys()}}
-        token = secrets.token_hex(8)
+        kept = {chip: self._spare.pop(chip) for chip in wanted & self._spare.keys()}
+        self._sign(kept.values(), token)
         self._tokens.add(token)
-        self._sign(locks.values(), token)
+        locks = {**gained, **kept}
         self._held.update(locks)
         return Lease(self, locks, token)
 
@@ -106,7 +107,7 @@ class Leases:
         granted = []
         for name, waiting in list(self._waiting.items()):
             wanted = waiting.chips
-            gained = self._reserve(wanted - self._spare.keys(), waiting)
+            gained = self._reserve(wanted - self._spare.keys(), "", waiting)
             if gained is not None:
                 self._spare.update(gained)
                 self._leave(name)
@@ -167,14 +168,14 @@ class Leases:
         self.drop({**self._held, **self._spare})
         self._spare = {}
 
-    def _reserve(self, chips: frozenset[int], waiting: Waiting | None = None) -> dict[int, Lock] | None:
+    def _reserve(self, chips: frozenset[int], token: str, waiting: Waiting | None = None) -> dict[int, Lock] | None:
         """Return the locks of all of ``chips``, or None."""
         if self._ahead(chips, waiting):
             return None
         locks: dict[int, Lock] = {}
         complete = False
         try:
-            orphaned = self._lock_all(chips, locks) and self._is_used(chips)
+            orphaned = self._lock_all(chips, locks, token) and self._is_used(chips)
             _note_orphan(waiting, orphaned=orphaned)
             if len(locks) == len(chips) and not orphaned:
                 self._record.take("lock", locks)
@@ -184,7 +185,7 @@ class Leases:
                 _close(locks.values())
         return locks if complete else None
 
-    def _lock_all(self, chips: frozenset[int], locks: dict[int, Lock]) -> bool:
+    def _lock_all(self, chips: frozenset[int], locks: dict[int, Lock], token: str) -> bool:
         """Put locks of ``chips`` into ``locks`` until one cannot be had; return whether all could."""
         for chip in sorted(chips):
             held = lock.attempt(self.directory, names.lock_name(self.machine, chip))
@@ -192,7 +193,7 @@ class Leases:
                 return False
             locks[chip] = held
         # Before anybody looks for orphans: one that starts meanwhile sees that the chips are no longer its own.
-        self._sign(locks.values(), "")
+        self._sign(locks.values(), token)
         return True
 
     def _is_used(self, chips: frozenset[int]) -> bool:
@@ -202,7 +203,7 @@ class Leases:
         return any(who is None or who.token not in self._tokens for who in held)
 
     def _sign(self, locks: Iterable[Lock], token: str) -> None:
-        note = Holder.current(self.run, since=time.time(), token=token)
+        note = Holder.current(self.run, since=time.time(), token=token).to_note()
         for held in locks:
             held.write(note)
 

@@ -89,10 +89,11 @@ def use(
     deadline = time.monotonic() + timeout_s
     record = Record(log, machine)
     locks: dict[int, Lock] = {}
+    note = Holder.current(run, since=time.time(), token=token).to_note()
     try:
         for chip in sorted(set(chips)):
             locks[chip] = _wait(directory, names.use_name(machine, chip), f"{machine} chip {chip}", deadline)
-            locks[chip].write(Holder.current(run, since=time.time(), token=token))
+            locks[chip].write(note)
         # After the locks: a controller that takes over signs first, then looks who uses the chips.
         _check_lease(directory, machine, locks, token)
         record.take("use", locks)
