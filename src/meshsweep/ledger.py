@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 __all__ = [
@@ -116,7 +117,7 @@ class Row:
     problem: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Ledger:
     """Everything that is known of one or several runs.
 
@@ -141,6 +142,14 @@ class Ledger:
     waived: int = 0
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """One row per cell, cells without any test included; every form of the summary asks for them."""
+        grouped: dict[tuple[str, str], list[Result]] = {cell: [] for cell in self.cells}
+        for result in self.results:
+            grouped.setdefault((result.environment, result.cell), []).append(result)
+        return tuple(_row(environment, cell, found, self) for (environment, cell), found in grouped.items())
 
 
 def merge(ledgers: Sequence[Ledger]) -> Ledger:
@@ -175,10 +184,7 @@ def merge(ledgers: Sequence[Ledger]) -> Ledger:
 
 def rows(ledger: Ledger) -> tuple[Row, ...]:
     """Return one row per cell, cells without any test included."""
-    grouped: dict[tuple[str, str], list[Result]] = {cell: [] for cell in ledger.cells}
-    for result in ledger.results:
-        grouped.setdefault((result.environment, result.cell), []).append(result)
-    return tuple(_row(environment, cell, found, ledger) for (environment, cell), found in grouped.items())
+    return ledger.rows
 
 
 def _row(environment: str, cell: str, results: Sequence[Result], ledger: Ledger) -> Row:
