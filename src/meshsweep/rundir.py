@@ -70,7 +70,9 @@ def create(
         path.mkdir(parents=True)
         (home / ".gitignore").write_text("*\n", encoding="utf-8")
     except OSError as error:
-        raise InfraError(f"{path}: cannot make the run directory: {error.strerror}") from error
+        raise InfraError(
+            f"{path}: cannot make the run directory: {error.strerror}; choose another place with --home"
+        ) from error
     return RunDir(path)
 
 

@@ -45,7 +45,8 @@ def test_file_in_the_way_is_infrastructure(tmp_path: Path) -> None:
         create(tmp_path / "home")
 
     assert str(caught.value) == (
-        f"{tmp_path}/home/runs/20260102T030405Z-1x8-beef: cannot make the run directory: Not a directory"
+        f"{tmp_path}/home/runs/20260102T030405Z-1x8-beef: cannot make the run directory: Not a directory; "
+        "choose another place with --home"
     )
 
 
