@@ -75,6 +75,17 @@ def test_slots_of_several_meshes_stand_beside_each_other() -> None:
     assert sorted(chip for slot in opened for chip in slot.chips) == list(range(32))
 
 
+def test_ring_is_laid_only_where_no_row_is_free() -> None:
+    """Of the chips that are left, the ring in a corner would spoil less for the 2x4."""
+    sweep = Sweep(host("4x4", rings=("1x4",)), tasks("1x4"))
+    sweep.dispatch.spoiled(frozenset({0, 5}))
+    (row,) = sweep.opens()
+    (ring,) = Sweep(host("2x2", rings=("1x4",)), tasks("1x4")).opens()
+
+    assert row.slot.chips == (8, 9, 10, 11)
+    assert ring.slot.chips == (0, 1, 3, 2)
+
+
 def test_virtual_slots_open_any_mesh() -> None:
     (first, second) = Sweep(VIRTUAL, tasks("4x8", "1x1", "1x2"), workers=2).opens()
 

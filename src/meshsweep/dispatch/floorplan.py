@@ -17,6 +17,7 @@ class Floorplan:
         self._machine = machine
         self._bits = {chip.id: 1 << at for at, chip in enumerate(machine.chips)}
         self.all = (1 << len(machine.chips)) - 1
+        self._rings: set[tuple[int, tuple[int, ...]]] = set()
         self.places = {mesh: self._of(shape) for mesh, shape in meshes.items()}
         # The smallest mesh stands in for tests without one.
         self.places[""] = min(
@@ -50,7 +51,9 @@ class Floorplan:
         key = (mesh, free)
         if key not in self._found:
             places = [place for place in self.places[mesh] if not place[0] & ~free]
-            self._found[key] = self._best(places, free) if places else None
+            # A ring is laid only where no rectangle is free: its mesh is not what the chips look like.
+            plain = [place for place in places if place not in self._rings]
+            self._found[key] = self._best(plain or places, free) if places else None
         return self._found[key]
 
     def soonest(self, mesh: str, usable: int, busy: list[tuple[int, float]]) -> int | None:
@@ -69,5 +72,9 @@ class Floorplan:
         return min(places, key=lambda place: sum(weight for mask, weight in larger if mask & place[0]))
 
     def _of(self, shape: MeshShape) -> list[tuple[int, tuple[int, ...]]]:
-        places = self._machine.placements(shape)
-        return [(self.mask(self._machine.leased_with(chips)), chips) for chips in places]
+        found = []
+        for place in self._machine.places(shape):
+            found.append((self.mask(self._machine.leased_with(place.chips)), place.chips))
+            if place.kind == "ring":
+                self._rings.add(found[-1])
+        return found
