@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-__all__ = ["needs_all", "tell_passed"]
+__all__ = ["Audience", "needs_all"]
 
 _HOOKS = ("pytest_runtest_logstart", "pytest_runtest_logreport", "pytest_runtest_logfinish")
 
-#: What of pytest's own does nothing for a test that passed, or is told by ``tell_passed``.
+#: What of pytest's own does nothing for a test that passed, or is done by ``Audience``.
 _CONTENT = {"LFPlugin", "LoggingPlugin", "NFPlugin", "Session", "TerminalReporter"}
 
 
@@ -26,13 +26,19 @@ def needs_all(config: pytest.Config) -> bool:
     return bool(asked) or any(_is_curious(plugin) for plugin in _listeners(config))
 
 
-def tell_passed(config: pytest.Config, report: pytest.TestReport) -> None:
-    """Count a test as passed for pytest's last line, and for --lf."""
-    manager = config.pluginmanager
-    if (terminal := manager.getplugin("terminalreporter")) is not None:
-        terminal.stats.setdefault("passed", []).append(report)
-    if (failed := manager.getplugin("lfplugin")) is not None:
-        failed.pytest_runtest_logreport(report=report)
+class Audience:
+    """Counts tests that passed, for pytest's last line and for --lf."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        terminal = config.pluginmanager.getplugin("terminalreporter")
+        failed = config.pluginmanager.getplugin("lfplugin")
+        self._stats: dict[str, list[object]] = terminal.stats if terminal is not None else {}
+        self._failed: dict[str, bool] = failed.lastfailed if failed is not None else {}
+
+    def passed(self, report: pytest.TestReport) -> None:
+        """Take in a test that passed."""
+        self._stats.setdefault("passed", []).append(report)
+        self._failed.pop(report.nodeid, None)
 
 
 def _listeners(config: pytest.Config) -> list[Any]:

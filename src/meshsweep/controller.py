@@ -32,11 +32,11 @@ class Controller:
         self.log.write("controller-started", pid=os.getpid())
         self.book = Book(read(rundir.events), reruns=reruns)
         self.progress = Progress(config)
-        #: Tells the chips of a worker, and whether they are in doubt since another one died on them.
-        self.place: Callable[[str], tuple[Collection[int], bool]] = _nowhere
+        #: Tells the chips of a worker.
+        self.place: Callable[[str], Collection[int]] = _nowhere
         self.results = Results(self.log, self.book, self.progress, self._where)
 
-    def _where(self, worker: str) -> tuple[Collection[int], bool]:
+    def _where(self, worker: str) -> Collection[int]:
         return self.place(worker)
 
     def collected(self) -> dict[str, str]:
@@ -107,8 +107,8 @@ class Controller:
         return self.progress.quiet_status(report)
 
 
-def _nowhere(_: str) -> tuple[Collection[int], bool]:
-    return (), False
+def _nowhere(_: str) -> Collection[int]:
+    return ()
 
 
 def _is_filtered(config: pytest.Config) -> bool:

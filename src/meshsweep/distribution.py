@@ -13,6 +13,7 @@ from meshsweep.attempts import Again
 from meshsweep.controller import Controller
 from meshsweep.deadlines import Deadlines
 from meshsweep.dispatch import Dispatch
+from meshsweep.errors import InfraError
 from meshsweep.expansion import mesh_of
 from meshsweep.leases import place
 from meshsweep.leases.pool import Leases
@@ -41,7 +42,7 @@ class Distribution:
         matrix: Matrix,
         made: Plan,
         *,
-        zygote: Callable[[], Zygote] | None,
+        zygote: Callable[[], Zygote] | None = None,
     ) -> None:
         self._controller = controller
         self._config = controller.config
@@ -50,7 +51,7 @@ class Distribution:
         self._made = made
         self._environment = environment = matrix.environments[made.environment]
         self._machine = machine = made.host
-        self._zygote = zygote
+        self._zygote = self._begin(zygote) if zygote is not None else None
         self._ground = self._stand(machine)
         self._workers: dict[str, Worker] = {}
         self._flying: dict[str, str] = {}
@@ -79,6 +80,7 @@ class Distribution:
         """Replace xdist's schedulers, and what of its session starts and replaces workers."""
         session = Session.adopt(config.pluginmanager.getplugin("dsession"))
         self._is_terse = not audience.needs_all(config)
+        self._audience = audience.Audience(config)
         self._crew = Crew(session, size=self._size, zygote=self._zygote, note=self._note)
         given = config.option.maxworkerrestart
         return SlotScheduling(
@@ -159,12 +161,17 @@ class Distribution:
         self._flying.pop(worker.name, None)
         if isinstance(result, str):
             passed = Passed.decode(result)
-            audience.tell_passed(self._config, self._controller.results.passed(test, worker.name, passed))
+            self._controller.results.passed(test, worker.name, passed)
+            self._audience.passed(passed.report(test))
             self._deadlines.observe(test, passed.duration_s)
-        else:
-            # Whatever went wrong, the next test opens its mesh anew.
-            self._open.pop(worker.name, None)
+            return None
+        # Whatever went wrong, the next test opens its mesh anew.
+        self._open.pop(worker.name, None)
         return self._controller.results.again(test)
+
+    def is_condemned(self, worker: Worker) -> bool:
+        """Return, after a test has ended, whether its worker could not open the mesh of its slot."""
+        return self._controller.results.found_no_mesh(worker.name)
 
     def again(self, test: str) -> Again | None:
         """Return whether, and where not, a test runs again in which its worker died."""
@@ -177,6 +184,14 @@ class Distribution:
     def tell(self) -> dict[str, object]:
         """Return what every worker is told."""
         return {"is_terse": self._is_terse}
+
+    def _begin(self, zygote: Callable[[], Zygote]) -> Zygote | None:
+        """Start the process to fork workers from: it imports while pytest makes itself ready."""
+        try:
+            return zygote()
+        except InfraError as error:
+            self._note(f"workers are spawned, not forked: {error}")
+            return None
 
     def _stand(self, machine: Machine) -> Ground:
         """Return the ground of the slots: a virtual machine's chips are its own, others must be leased."""
@@ -194,6 +209,6 @@ class Distribution:
     def _note(self, text: str) -> None:
         self._log.write("note", text=text)
 
-    def _place(self, worker: str) -> tuple[Collection[int], bool]:
+    def _place(self, worker: str) -> Collection[int]:
         found = self._workers.get(worker)
-        return (found.slot.chips, False) if found is not None and found.slot is not None else ((), False)
+        return found.slot.chips if found is not None and found.slot is not None else ()

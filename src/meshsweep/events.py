@@ -17,6 +17,9 @@ from meshsweep.errors import InfraError
 
 __all__ = ["EventLog", "mend", "read"]
 
+# Once: json.dumps makes an encoder each time that it is asked for anything of its own.
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
 
 class EventLog:
     """An append-only log of events; several processes may hold it open."""
@@ -32,7 +35,7 @@ class EventLog:
     def write(self, event: str, **fields: object) -> float:
         """Append one event and return its time; raises InfraError where the disk refuses it."""
         now = round(self._clock(), 6)
-        line = json.dumps({"event": event, "t": now, **fields}, separators=(",", ":"), default=str)
+        line = _encode({"event": event, "t": now, **fields})
         data = line.encode() + b"\n"
         try:
             written = os.write(self._file, data)

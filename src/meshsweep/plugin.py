@@ -170,12 +170,12 @@ def _join_controller(
     from meshsweep import leftover
     from meshsweep.controller import Controller
     from meshsweep.distribution import Distribution
-    from meshsweep.workers.nursery import die_with
+    from meshsweep.workers.nursery import PARENT, die_with
     from meshsweep.workers.zygote import Zygote, can_fork
 
     assert sweep.wave is not None
     # A command that is killed leaves nothing behind: this process goes with it, its workers go with this process.
-    die_with(os.getppid())
+    die_with(int(os.environ.pop(PARENT, os.getppid())))
     reruns = leftover.begun(rundir).reruns if distributes else 0
     controller = Controller(config, rundir, sweep.wave, reruns=reruns)
     config.pluginmanager.register(controller, "meshsweep-controller")

@@ -9,10 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from meshsweep import history, leftover, plan, report, runlock
+from meshsweep import history, leftover, plan, runlock
 from meshsweep.errors import SelectionError
 from meshsweep.events import EventLog, mend, read
 from meshsweep.fold import fold
@@ -20,6 +21,7 @@ from meshsweep.job import Job
 from meshsweep.ledger import Ledger
 from meshsweep.plan import Plan, Wave
 from meshsweep.rundir import RunDir
+from meshsweep.workers.nursery import PARENT
 
 __all__ = ["one_thread", "pytest_command", "resume", "run"]
 
@@ -86,6 +88,8 @@ def _session(waves: Sequence[Wave], rundir: RunDir, job: Job, log: EventLog) -> 
             break
     log.write("run-finished", codes=codes)
     found = fold(read(rundir.events))
+    from meshsweep import report
+
     report.write_files(found, rundir.path)
     _remember(rundir, found, log)
     _check(codes, found)
@@ -156,9 +160,12 @@ def _version(name: str) -> str | None:
 
 def _run_wave(command: Sequence[str], root: Path, log: EventLog) -> int:
     """Return pytest's exit code, negative for a signal; Ctrl-C lets it write what it has."""
-    wave = subprocess.Popen(command, cwd=root, env=one_thread())
+    # pytest ends with this process, even where that is killed before pytest has asked the kernel for it.
+    wave = subprocess.Popen(command, cwd=root, env={**one_thread(), PARENT: str(os.getpid())})
     previous = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
+        # What is needed at the end takes a while to import, and pytest is busy anyway.
+        import_module("meshsweep.report")
         return wave.wait()
     except KeyboardInterrupt:
         log.write("interrupted")

@@ -81,7 +81,8 @@ class WorkerLoop:
         last: pytest.Item | None = None
         while (index := self._wire.receive()) is not None:
             item = session.items[index]
-            if last is not None:
+            # The last test was torn down to its parent: where that is shared, nothing is left to end.
+            if last is not None and last.parent is not item.parent:
                 self._leave(last, item)
             self._xdist.item_index = index
             last = item

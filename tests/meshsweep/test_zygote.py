@@ -179,6 +179,15 @@ def test_orphan_ends_at_once() -> None:
     die_with(os.getppid())  # and where the parent lives, nothing happens
 
 
+def test_pytest_whose_command_has_ended_ends_too(project: Project) -> None:
+    project.suite("def test_1(cell): pass\n")
+    project.meshsweep(*ONE_CELL, "--workers", "1")
+    run = next((project.root / ".meshsweep/runs").glob("2*"))
+    done = project.pytest(f"--meshsweep-run={run}", "--meshsweep-wave=wave-0", MESHSWEEP_PARENT="1")
+
+    assert done.code == -signal.SIGKILL
+
+
 # Whole runs.
 
 SUITE = """

@@ -41,22 +41,22 @@ class Worker:
 
 
 class Crew:
-    """Starts workers; ``zygote`` is asked for the process to fork them from, which then lives until ``close``."""
+    """Starts workers, forked from ``zygote`` where there is one; it lives until ``close``."""
 
     def __init__(
         self,
         session: Session,
         *,
         size: int,
-        zygote: Callable[[], Zygote] | None,
+        zygote: Zygote | None,
         note: Callable[[str], None],
     ) -> None:
         self._session = session
         self._size = size
         self._note = note
         self._numbers = itertools.count()
+        self._zygote = zygote
         self._can_fork = zygote is not None
-        self._zygote = self._begin(zygote) if zygote is not None else None
 
     def start(self, slot: Slot | None, given: Mapping[str, object]) -> Worker:
         """Start the worker of a slot; ``given`` is added to what it is told."""
@@ -84,13 +84,6 @@ class Crew:
             self._zygote.close()
             self._zygote = None
 
-    def _begin(self, zygote: Callable[[], Zygote]) -> Zygote | None:
-        try:
-            return zygote()
-        except InfraError as error:
-            self._spawn_instead(error)
-            return None
-
     def _gateway(self, group: execnet.Group) -> Any:
         # xdist has given the first numbers to nodes that it was kept from starting.
         spec = execnet.XSpec(f"{_SPEC}//id=gw{next(self._numbers)}")
@@ -102,6 +95,7 @@ class Crew:
         return group.makegateway(spec)
 
     def _spawn_instead(self, error: Exception) -> None:
+        # Workers that it has forked before may be well.
         self._can_fork = False
         self._note(f"workers are spawned, not forked: {error}")
 

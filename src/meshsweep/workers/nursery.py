@@ -22,7 +22,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-__all__ = ["BOOTSTRAP", "NUMBER", "REQUEST", "SIZE", "Descriptors", "die_with", "main"]
+__all__ = ["BOOTSTRAP", "NUMBER", "PARENT", "REQUEST", "SIZE", "Descriptors", "die_with", "main"]
+
+#: The variable that tells pytest the process id of the command that has started it.
+PARENT = "MESHSWEEP_PARENT"
 
 #: What execnet has a spawned worker run.
 BOOTSTRAP = "import sys;exec(eval(sys.stdin.readline()))"
