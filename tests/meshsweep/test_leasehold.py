@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import queue
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from meshsweep.leases import pool
+from meshsweep.leases.names import compact
 from meshsweep.leases.pool import Leases
 from meshsweep.leases.use import use
 from meshsweep.matrix import Matrix
@@ -112,20 +114,27 @@ def test_chips_that_nobody_takes_are_given_back(two: tuple[Run, Run], declared: 
     assert ours.ground.take(slot(declared, 0)) is not None
 
 
-def test_waiting_is_told_once_and_not_at_once(two: tuple[Run, Run], declared: Matrix) -> None:
+def test_waiting_is_told_now_and_then_and_not_at_once(two: tuple[Run, Run], declared: Matrix) -> None:
     ours, theirs = two
     ours.ground.take(slot(declared, 0))
+    ours.ground.take(slot(declared, 1))
     theirs.ground.take(slot(declared, 0))
+    theirs.ground.take(slot(declared, 1))
     theirs.freed()
     early = list(theirs.told)
-    theirs.leases.waiting[0].since_s -= 2
+    for waiting in theirs.leases.waiting:
+        waiting.since_s -= 2
     theirs.freed()
+    theirs.freed()
+    once = list(theirs.told)
+    theirs.clock.now += 30
     theirs.freed()
 
     assert early == []
-    assert len(theirs.told) == 1
-    assert "waiting for " in theirs.told[0]
-    assert ", run a (pid " in theirs.told[0]
+    assert len(once) == 1
+    chips = compact(slot(declared, 0).chips + slot(declared, 1).chips)
+    assert re.fullmatch(rf"t3k chips {chips}: waiting for \S+, run a \(pid \d+, since [^)]*\)", once[0])
+    assert theirs.told == once * 2
 
 
 def test_sound_chips_stay_with_the_run(two: tuple[Run, Run], declared: Matrix) -> None:
@@ -185,6 +194,6 @@ def test_chips_of_an_orphan_are_given_up(
     assert patient == ()
     assert ours.ground.forfeited() == (frozenset(here.chips),)
     (told,) = ours.told
-    assert "waiting for a process that outlived its run: " in told
-    assert told.endswith("; given up after 120 s: end that process")
+    assert ", run killed (pid " in told
+    assert told.endswith("which still has them open; given up after 120 s: end that process")
     assert not ours.ground.is_waiting

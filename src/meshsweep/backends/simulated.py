@@ -62,7 +62,12 @@ class SimulatedBackend:
         # Written by the devices themselves, which know of no lock: a second opening process would show.
         record = Record(place.log(os.environ), self._slot.machine if self._slot is not None else "")
         record.take("device", chips)
-        return SimulatedMesh(shape=mesh.shape, chips=chips, missing=obey(self._slot, chips), record=record)
+        try:
+            missing = obey(self._slot, chips)
+        except RuntimeError:
+            record.release("device", chips)
+            raise
+        return SimulatedMesh(shape=mesh.shape, chips=chips, missing=missing, record=record)
 
     def identity(self, device: SimulatedMesh) -> tuple[MeshShape, int]:
         """Return shape and number of chips of an open mesh."""

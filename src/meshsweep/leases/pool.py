@@ -132,17 +132,18 @@ class Leases:
         return tuple(stuck.values())
 
     def holders(self, chips: Collection[int]) -> tuple[str, ...]:
-        """Return who holds some of ``chips``, each once."""
+        """Return who holds some of ``chips``, each run once."""
         reserved = self._who(names.lock_name(self.machine, chip) for chip in sorted(chips))
         used = self._who(names.use_name(self.machine, chip) for chip in sorted(chips))
-        return (*reserved, *(f"a process that outlived its run: {who}" for who in used if not reserved))
+        return (*reserved, *(f"{who}, which still has them open" for who in used if not reserved))
 
-    def describe(self, waiting: Waiting) -> str:
-        """Return for whom a request waits: who holds its chips, and who comes first."""
-        text = names.listed(self.machine, waiting.chips)
-        queued = self._who(self._ahead(waiting.chips, waiting))
-        held = " and ".join(self.holders(waiting.chips)) or "their turn"
-        return f"{text}: waiting for {held}" + (f"; first in the queue: {' and '.join(queued)}" if queued else "")
+    def describe(self, *requests: Waiting) -> str:
+        """Return for whom requests wait: who holds their chips, and who comes first."""
+        chips = frozenset().union(*(waiting.chips for waiting in requests))
+        queued = self._who(name for waiting in requests for name in self._ahead(waiting.chips, waiting))
+        held = " and ".join(self.holders(chips)) or "their turn"
+        text = f"{names.listed(self.machine, chips)}: waiting for {held}"
+        return text + (f"; first in the queue: {' and '.join(queued)}" if queued else "")
 
     def spare(self, locks: dict[int, Lock]) -> None:
         """Put chips aside."""
@@ -222,8 +223,10 @@ class Leases:
 
     def _who(self, files: Iterable[str]) -> tuple[str, ...]:
         held = [name for name in files if lock.is_held(self.directory, name)]
-        known = (lock.holder(self.directory, name) for name in held)
-        return tuple(dict.fromkeys(str(who) if who else "somebody" for who in known))
+        known = [lock.holder(self.directory, name) for name in held]
+        # One run, one mention: its first, whatever it has taken since.
+        runs = {who and (who.user, who.run): who for who in reversed(known)}
+        return tuple(str(who) if who else "somebody" for who in reversed(runs.values()))
 
 
 def wait(leases: Leases, chips: Collection[int], *, tell: Callable[[str], None], pause_s: float = 0.2) -> Lease:

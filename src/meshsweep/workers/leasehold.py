@@ -19,6 +19,8 @@ __all__ = ["Leasehold"]
 _POLL_S = 0.1
 #: Who waits for less than this need not be told for whom.
 _PATIENCE_S = 1.0
+#: For whom a run waits is said so often.
+_SILENCE_S = 30.0
 #: How long to wait for a process that outlived its run before its chips are given up.
 _ORPHANS_S = 120.0
 
@@ -43,7 +45,7 @@ class Leasehold(Ground):
         self._tell = tell
         self._clock = clock
         self._held: dict[str, Lease] = {}
-        self._told: set[str] = set()
+        self._told_s = -_SILENCE_S
         self._polled_s = 0.0
         self._has_kept = False
 
@@ -115,7 +117,7 @@ class Leasehold(Ground):
         self._leases.close()
 
     def _tell_waiting(self) -> None:
-        for waiting in self._leases.waiting:
-            if time.monotonic() - waiting.since_s >= _PATIENCE_S and (text := waiting.message()) not in self._told:
-                self._told.add(text)
-                self._tell(text)
+        patient = [one for one in self._leases.waiting if time.monotonic() - one.since_s >= _PATIENCE_S]
+        if patient and self._clock() - self._told_s >= _SILENCE_S:
+            self._told_s = self._clock()
+            self._tell(self._leases.describe(*patient))

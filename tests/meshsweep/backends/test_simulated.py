@@ -70,6 +70,19 @@ def test_absent_chip_opens_after_its_resets(declared: Matrix, faulty: Path) -> N
     assert one.open(declared.meshes["1x2"]).chips == (4, 5)
 
 
+def test_mesh_that_did_not_open_holds_no_chip(
+    declared: Matrix, faulty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty.write_text(json.dumps({"t3k": {"5": {"fault": "absent"}}}))
+    monkeypatch.setenv("MESHSWEEP_LEASE_LOG", str(tmp_path / "log"))
+    one = backend(declared, SLOT)
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            one.open(declared.meshes["1x2"])
+
+    assert overlaps(tmp_path / "log") == ()
+
+
 def test_chip_without_cure_stays_absent(declared: Matrix, faulty: Path) -> None:
     faulty.write_text(json.dumps({"t3k": {"5": {"fault": "absent"}}}))
     one = backend(declared, SLOT)

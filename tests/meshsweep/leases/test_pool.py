@@ -198,8 +198,8 @@ def test_run_waits_for_a_worker_without_controller(tmp_path: Path) -> None:
     bob.poll()
 
     assert refused is None
-    assert "waiting for a process that outlived its run: " in bob.waiting[0].message()
-    assert "run a/gw0 (pid" in bob.waiting[0].message()
+    assert ", run a/gw0 (pid" in bob.waiting[0].message()
+    assert bob.waiting[0].message().endswith("), which still has them open")
     worker.release()
     assert bob.poll() == (frozenset({1}),)
 
