@@ -47,6 +47,9 @@ class Observer(Protocol):
     def finished(self, test: str, worker: Worker, result: str | float) -> Again | None:
         """Take in the end of a test; returns whether, and where not, it runs again."""
 
+    def is_condemned(self, worker: Worker) -> bool:
+        """Return, after a test has ended, whether its worker could not open the mesh of its slot."""
+
     def again(self, test: str) -> Again | None:
         """Return whether, and where not, a test runs again in which its worker died."""
 
@@ -147,6 +150,8 @@ class SlotScheduling:
         self._dispatch.done(worker.slot.name, item_index, self._clock() - began)
         if decision is not None:
             self._dispatch.again(task, avoid=decision.avoid)
+        if worker.slot.chips and self._observer.is_condemned(worker):
+            self._condemn(node, worker.slot)
 
     def passed(self, name: str, index: int, result: str) -> None:
         """Take in a test that has passed, in the words of the worker of that name."""
@@ -200,9 +205,12 @@ class SlotScheduling:
         # It may only have gone silent: what it holds must be free before anybody looks at it.
         worker.kill()
         task = self._flying.pop(node, None)
-        self._deaths += 1
-        self._fruitless = 0 if task else self._fruitless + 1
-        self._observer.ended(worker, str(error))
+        if node in self._fallen:
+            self._observer.ended(worker, "")
+        else:
+            self._deaths += 1
+            self._fruitless = 0 if task else self._fruitless + 1
+            self._observer.ended(worker, str(error))
         if worker.slot is not None and self._open.pop(worker.slot.name, None) is not None:
             assert self._dispatch is not None
             self._dispatch.lost(worker.slot.name)
@@ -283,6 +291,13 @@ class SlotScheduling:
         self._flying[worker.node] = task
         self._sent[worker.node] = self._clock()
         self._crew.run(worker, task.index)
+
+    def _condemn(self, node: Any, slot: Slot) -> None:
+        """End a worker whose chips do not open, so that they are looked at: else each of its tests would find out."""
+        assert self._dispatch is not None
+        self._fallen[node] = slot
+        self._open.pop(slot.name).kill()
+        self._dispatch.lost(slot.name)
 
     def _settle(self, slot: Slot, verdict: Healthy | Spoiled) -> None:
         assert self._dispatch is not None

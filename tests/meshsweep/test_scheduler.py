@@ -91,6 +91,7 @@ class Sweep:
         self.crew: Any = Crew()
         self.events: list[tuple[str, ...]] = []
         self.decision: Again | None = None
+        self.condemned: set[str] = set()
         self.sched = SlotScheduling(
             self.crew, ground or Ground(machine), self, size=size, post=lambda call: call(), clock=lambda: 0.0, **more
         )
@@ -113,6 +114,9 @@ class Sweep:
 
     def sent(self, test: str, worker: Worker) -> None:
         self.events.append(("sent", test, worker.name))
+
+    def is_condemned(self, worker: Worker) -> bool:
+        return worker.name in self.condemned
 
     def finished(self, test: str, worker: Worker, result: str | float) -> Again | None:
         self.events.append(("finished", test, str(result)))
@@ -281,3 +285,30 @@ def test_closed_slot_leaves_room_for_the_next() -> None:
 
     assert sweep.sched.tests_finished
     assert all(sweep.worker(number).is_down for number in (1, 2))
+
+
+def test_slot_that_opens_no_mesh_is_looked_at() -> None:
+    """Its worker is ended before it gets another test; that is no death that the run is given up for."""
+    sweep = Sweep(PAIR, Spoiled(PAIR), max_deaths=0)
+    sweep.collect(0)
+    sweep.collect(1, 2)
+    sweep.condemned = {"gw1"}
+    sweep.finish(1)
+    killed, got = sweep.worker(1).is_killed, list(sweep.worker(1).got)
+    sweep.die(1)
+    sweep.finish(2)
+
+    assert (killed, len(got)) == (True, 1)
+    assert ("ended", "gw1", "") in sweep.events
+    assert sweep.sched.gives_up() is None
+    assert sweep.worker(1).got == got
+    assert len(sweep.worker(2).got) == 2
+
+
+def test_slot_of_a_virtual_machine_is_left_alone() -> None:
+    sweep = Sweep()
+    sweep.collect(0, 1)
+    sweep.condemned = {"gw0"}
+    sweep.finish(0)
+
+    assert not sweep.worker(0).is_killed

@@ -96,7 +96,8 @@ def test_second_run_waits_and_says_for_whom(host: Project, runs: list[subprocess
     (host.root / "go").touch()
     codes = [run.wait(60) for run in runs]
 
-    assert said.startswith("meshsweep: t3k chips 0-1: waiting for ")
+    assert said.startswith("meshsweep: t3k chips ")
+    assert ": waiting for " in said
     assert f", run {(host.root / 'first/runs/latest').resolve().name} (pid " in said
     assert (running, codes) == ([None, None], [0, 0])
     assert overlaps(host.root / "owners.log") == ()
@@ -172,3 +173,27 @@ def test_run_without_workers_leases_too(host: Project) -> None:
 
     assert done.code == 0, done.lines
     assert '"kind":"use"' in (host.root / "owners.log").read_text()
+
+
+#: A chip goes bad under a living worker, which then opens no mesh any more.
+GOES_BAD = """
+    import json, os, pytest
+    from pathlib import Path
+
+    @pytest.mark.parametrize("number", range(8))
+    def test_chips(mesh_device, number):
+        if number == 1:
+            chip = mesh_device.chips[0]
+            Path("faults.json").write_text(json.dumps({"t3k": {str(chip): {"fault": "absent", "resets": 1}}}))
+            raise ValueError("so that the mesh is opened anew")
+"""
+
+
+def test_chips_that_go_bad_cost_one_test(host: Project) -> None:
+    host.suite(GOES_BAD)
+    done = host.meshsweep(*ARGUMENTS, "--mesh", "1x8", **variables(host))
+
+    outcomes = sorted(outcome for outcome, _ in host.results().values())
+    assert outcomes == ["failed", "infra", *["passed"] * 6], done.lines
+    assert "meshsweep: t3k chips 0-7: sound again after a reset" in done.lines
+    assert overlaps(host.root / "owners.log") == ()
