@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import decode, decoder, lazy, pieces, scheduling, session
+from benchmarks import decode, decoder, lazy, overhead, pieces, scheduling, session, startup
 
 BENCHMARKS = {
     "decode": decode.run,
     "decoder": decoder.run,
     "lazy": lazy.run,
+    "overhead": overhead.run,
     "pieces": pieces.run,
     "scheduling": scheduling.run,
     "session": session.run,
+    "startup": startup.run,
 }
 
 
