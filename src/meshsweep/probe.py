@@ -16,12 +16,14 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from meshsweep import backends
 from meshsweep.leases import place
 from meshsweep.leases.use import Terms
 from meshsweep.machines import Machine
 from meshsweep.matrix import Environment, Mesh
+from meshsweep.shape import MeshShape
 from meshsweep.slots import Slot
 from meshsweep.words import count
 from meshsweep.workers.nursery import die_with
@@ -30,6 +32,9 @@ __all__ = ["TRIES", "Healthy", "Patient", "Spoiled", "begin", "check", "main", "
 
 #: How often chips are reset before they are given up.
 TRIES = 2
+
+#: With more boards that do not open something else is wrong; each may take as long as a probe may.
+_CULPRITS = 2
 
 #: Before the verdict, since ttnn writes to standard output what it likes.
 _MARK = "meshsweep-probe:"
@@ -46,9 +51,10 @@ class Healthy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spoiled:
-    """The chips cannot be used, and why."""
+    """Which chips cannot be used, and why; without any, it cannot be told which, and none can."""
 
     reason: str
+    chips: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +92,29 @@ def recover(patient: Patient, *, tries: int = TRIES) -> Healthy | Spoiled:
         if resets == tries or not _reset(patient, backend):
             break
     ending = f"even after {count(resets, 'reset')}" if resets else "and cannot be reset"
-    return Spoiled(reason=f"{complaint}, {ending}")
+    return Spoiled(reason=f"{complaint}, {ending}", chips=_culprits(patient, backend))
+
+
+def _culprits(patient: Patient, backend: backends.Backend) -> frozenset[int]:
+    """Return the chips of boards that do not open by themselves either; none where it lies between them, or in many."""
+    assert backend.probes_with is not None
+    machine, chips = patient.machine, set(patient.slot.chips)
+    boards = sorted({tuple(sorted(machine.leased_with([chip]))) for chip in chips})
+    found: list[tuple[int, ...]] = []
+    for board in boards if len(boards) > 1 else ():
+        alone = _on_board(patient, tuple(chip for chip in board if chip in chips))
+        if check(alone, backend.probes_with, deadline_s=backend.probe_deadline_s) is not None:
+            found.append(board)
+        if len(found) > _CULPRITS:
+            return frozenset()
+    return frozenset(chain.from_iterable(found))
+
+
+def _on_board(patient: Patient, chips: tuple[int, ...]) -> Patient:
+    shape = MeshShape(rows=1, cols=len(chips))
+    fabric = patient.mesh.fabric if shape.devices > 1 else None
+    mesh = replace(patient.mesh, name=str(shape), shape=shape, fabric=fabric)
+    return replace(patient, slot=replace(patient.slot, chips=chips, mesh=mesh.name), mesh=mesh)
 
 
 def check(patient: Patient, backend: str, *, deadline_s: float) -> str | None:

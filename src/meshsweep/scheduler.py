@@ -302,8 +302,11 @@ class SlotScheduling:
     def _settle(self, slot: Slot, verdict: Healthy | Spoiled) -> None:
         assert self._dispatch is not None
         self._examined -= 1
-        chips = self._ground.machine.leased_with(slot.chips)
-        (self._dispatch.available if self._ground.conclude(slot, verdict) else self._dispatch.spoiled)(chips)
+        spoiled = self._ground.conclude(slot, verdict)
+        if spoiled:
+            self._dispatch.spoiled(spoiled)
+        if sound := self._ground.machine.leased_with(slot.chips) - spoiled:
+            self._dispatch.available(sound)
 
     def _forget(self, node: Any) -> Worker:
         self._ready.discard(node)

@@ -148,7 +148,7 @@ def test_sound_chips_stay_with_the_run(two: tuple[Run, Run], declared: Matrix) -
     theirs_meanwhile = theirs.ground.take(here)
     theirs.ground.close()
 
-    assert (sound, theirs_meanwhile, freed) == (True, None, ())
+    assert (sound, theirs_meanwhile, freed) == (frozenset(), None, ())
     assert ours.ground.take(replace(here, name="t3k.later")) is not None
 
 
@@ -168,15 +168,29 @@ def test_spoiled_chips_are_kept_from_everybody(two: tuple[Run, Run], declared: M
     ours, theirs = two
     here = slot(declared, 0)
     ours.ground.take(here)
-    used = ours.ground.conclude(here, Spoiled(reason="it hangs"))
+    spoiled = ours.ground.conclude(here, Spoiled(reason="it hangs"))
     ours.freed()
     ours.freed()
     refused = theirs.ground.take(here)
     ours.ground.close()
 
-    assert (used, refused) == (False, None)
+    assert (spoiled, refused) == (set(here.chips), None)
     assert theirs.freed() == (frozenset(here.chips),)
     assert [text.partition(": ")[2] for text in ours.told] == ["spoiled, not used again: it hangs"]
+
+
+def test_sound_chips_beside_a_spoiled_one_stay_in_use(two: tuple[Run, Run], declared: Matrix) -> None:
+    ours, theirs = two
+    here = slot(declared, 0)
+    bad, good = here.chips
+    ours.ground.take(here)
+    spoiled = ours.ground.conclude(here, Spoiled(reason="it hangs", chips=frozenset({bad})))
+    ours.freed()
+    ours.freed()
+
+    assert spoiled == {bad}
+    assert theirs.leases.take([good]) is not None
+    assert theirs.leases.take([bad]) is None
 
 
 def test_chips_of_an_orphan_are_given_up(

@@ -15,6 +15,7 @@ from meshsweep.backends.simulated import SimulatedBackend
 from meshsweep.leases.pool import Leases
 from meshsweep.matrix import Matrix
 from meshsweep.probe import Healthy, Patient, Spoiled
+from meshsweep.shape import MeshShape
 from meshsweep.slots import Slot
 
 from .backends.test_reset import put_program
@@ -63,7 +64,8 @@ def test_resets_are_bounded(patient: Patient, fault: Callable[..., None]) -> Non
     fault(fault="absent", resets=2)
 
     assert probe.recover(patient, tries=1) == Spoiled(
-        reason="mesh 1x2 did not open: RuntimeError: chip 5 of t3k does not open (simulated), even after 1 reset"
+        reason="mesh 1x2 did not open: RuntimeError: chip 5 of t3k does not open (simulated), even after 1 reset",
+        chips=frozenset({5}),
     )
 
 
@@ -71,8 +73,41 @@ def test_mesh_with_too_few_chips_is_not_healthy(patient: Patient, fault: Callabl
     fault(fault="missing")
 
     assert probe.recover(patient, tries=0) == Spoiled(
-        reason="mesh 1x2 opened as 1x2 with 1 of 2 chips, and cannot be reset"
+        reason="mesh 1x2 opened as 1x2 with 1 of 2 chips, and cannot be reset", chips=frozenset({5})
     )
+
+
+def test_whole_board_of_a_broken_chip_is_spoiled(patient: Patient, fault: Callable[..., None]) -> None:
+    """The other chips of the slot are not: they open by themselves."""
+    fault(fault="absent")
+    t3k = patient.machine
+    boards = tuple(replace(chip, board=chip.id // 2, pcie=None if chip.id % 2 else chip.id) for chip in t3k.chips)
+    wide = replace(
+        patient,
+        machine=replace(t3k, chips=boards),
+        slot=replace(patient.slot, chips=tuple(range(8)), mesh="1x8"),
+        mesh=replace(patient.mesh, name="1x8", shape=MeshShape(rows=1, cols=8)),
+    )
+    verdict = probe.recover(wide, tries=0)
+
+    assert isinstance(verdict, Spoiled)
+    assert verdict.chips == {4, 5}
+
+
+def test_fault_between_boards_is_nobodys(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each opens by itself, and together they do not."""
+    monkeypatch.setattr(probe, "check", lambda patient, *_, **__: "no link" if len(patient.slot.chips) > 1 else None)
+
+    assert probe.recover(patient, tries=0) == Spoiled(reason="no link, and cannot be reset")
+
+
+def test_search_for_broken_boards_is_bounded(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(probe, "check", lambda patient, *_, **__: seen.append(patient.slot.chips) or "dead")
+    wide = replace(patient, slot=replace(patient.slot, chips=tuple(range(8)), mesh="1x8"))
+
+    assert probe.recover(wide, tries=0) == Spoiled(reason="dead, and cannot be reset")
+    assert seen == [tuple(range(8)), (0,), (1,), (2,)]
 
 
 def test_mesh_that_hangs_is_not_healthy(patient: Patient, fault: Callable[..., None]) -> None:
@@ -138,7 +173,8 @@ def test_exit_code_of_a_reset_is_not_believed(
     silicon = replace(patient, environment=replace(patient.environment, backend="ttnn"))
 
     assert probe.recover(silicon, tries=tries) == (
-        verdict or Spoiled(reason="mesh 1x2 opened as 1x2 with 1 of 2 chips, even after 1 reset")
+        verdict
+        or Spoiled(reason="mesh 1x2 opened as 1x2 with 1 of 2 chips, even after 1 reset", chips=frozenset({4, 5}))
     )
 
 

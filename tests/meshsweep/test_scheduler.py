@@ -11,6 +11,7 @@ from meshsweep.attempts import Again
 from meshsweep.dispatch import Dispatch, Task
 from meshsweep.errors import InfraError
 from meshsweep.machines import Chip, Machine
+from meshsweep.probe import Spoiled
 from meshsweep.scheduler import SlotScheduling
 from meshsweep.shape import MeshShape
 from meshsweep.slots import Slot
@@ -76,11 +77,11 @@ class Refusing(Ground):
         return (frozenset({0}), frozenset({1})) if self.given else ()
 
 
-class Spoiled(Ground):
+class Broken(Ground):
     """A ground on which every chip is found broken."""
 
     def examine(self, slot: Slot, done: Any) -> None:
-        done(False)
+        done(Spoiled(reason="broken"))
 
 
 class Sweep:
@@ -266,7 +267,7 @@ def test_refused_chips_are_taken_when_they_are_free() -> None:
 
 
 def test_tests_that_no_chips_can_hold_are_given_up() -> None:
-    sweep = Sweep(PAIR, Spoiled(PAIR))
+    sweep = Sweep(PAIR, Broken(PAIR))
     sweep.collect(0)
     sweep.collect(1, 2)
     sweep.die(1)
@@ -289,7 +290,7 @@ def test_closed_slot_leaves_room_for_the_next() -> None:
 
 def test_slot_that_opens_no_mesh_is_looked_at() -> None:
     """Its worker is ended before it gets another test; that is no death that the run is given up for."""
-    sweep = Sweep(PAIR, Spoiled(PAIR), max_deaths=0)
+    sweep = Sweep(PAIR, Broken(PAIR), max_deaths=0)
     sweep.collect(0)
     sweep.collect(1, 2)
     sweep.condemned = {"gw1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -151,7 +152,7 @@ def test_spoiled_chips_are_not_used_again(host: Project) -> None:
     done = host.meshsweep(*ARGUMENTS, "--mesh", "1x8", **variables(host))
 
     reason = "mesh 1x8 opened as 1x8 with 7 of 8 chips, even after 2 resets"
-    assert f"meshsweep: t3k chips 0-7: spoiled, not used again: {reason}" in done.lines
+    assert re.search(rf"^meshsweep: t3k chip \d: spoiled, not used again: {reason}$", done.out, re.MULTILINE)
     outcomes = sorted(outcome for outcome, _ in host.results().values())
     assert outcomes[0] == "crashed"
     assert "not-run" in outcomes

@@ -32,10 +32,11 @@ class Lease:
         chips = tuple(sorted(self.chips))
         return Terms(directory=leases.directory, machine=leases.machine, chips=chips, token=self.token, run=leases.run)
 
-    def keep(self) -> None:
-        """Put the chips aside for this run's next ``take``; ``settle`` gives back what is not taken."""
-        locks, self._locks = self._locks, {}
-        self._leases.spare(locks)
+    def keep(self, but: Collection[int] = ()) -> None:
+        """Put chips aside for this run's next ``take``, all ``but`` some; ``settle`` gives back what is not taken."""
+        kept = {chip: held for chip, held in self._locks.items() if chip not in but}
+        self._locks = {chip: held for chip, held in self._locks.items() if chip in but}
+        self._leases.spare(kept)
 
     def release(self) -> None:
         """Give the chips back; a second time does nothing."""

@@ -36,9 +36,10 @@ class Ground:
         """Find out whether the chips of a slot whose worker died are sound; ``done`` is told, from any thread."""
         done(Healthy())
 
-    def conclude(self, slot: Slot, verdict: Healthy | Spoiled) -> bool:
-        """Take in what ``examine`` has found; returns whether the chips may be used again."""
-        return isinstance(verdict, Healthy)
+    def conclude(self, slot: Slot, verdict: Healthy | Spoiled) -> frozenset[int]:
+        """Take in what ``examine`` has found; returns the chips that may not be used again."""
+        leased = self.machine.leased_with(slot.chips)
+        return frozenset() if isinstance(verdict, Healthy) else verdict.chips or leased
 
     def freed(self) -> tuple[frozenset[int], ...]:
         """Return chips that were refused and can be had from now on; what nobody takes now is given back later."""

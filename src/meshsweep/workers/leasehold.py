@@ -78,19 +78,19 @@ class Leasehold(Ground):
         patient = Patient(environment=self._environment, machine=self.machine, slot=slot, mesh=mesh, terms=lease.terms)
         probe.begin(patient, done)
 
-    def conclude(self, slot: Slot, verdict: Healthy | Spoiled) -> bool:
+    def conclude(self, slot: Slot, verdict: Healthy | Spoiled) -> frozenset[int]:
         """Keep sound chips for the worker that follows; others are kept from everybody until this run ends."""
-        chips = listed(self.machine.name, self.machine.leased_with(slot.chips))
+        spoiled = super().conclude(slot, verdict)
         if isinstance(verdict, Spoiled):
-            self._tell(f"{chips}: spoiled, not used again: {verdict.reason}")
-            return False
-        if verdict.resets:
-            self._tell(f"{chips}: sound again after a reset")
+            self._tell(f"{listed(self.machine.name, spoiled)}: spoiled, not used again: {verdict.reason}")
+        elif verdict.resets:
+            chips = self.machine.leased_with(slot.chips)
+            self._tell(f"{listed(self.machine.name, chips)}: sound again after a reset")
         lease = self._held.pop(slot.name, None)
         if lease is not None:
-            lease.keep()
+            lease.keep(but=spoiled)
             self._has_kept = True
-        return True
+        return spoiled
 
     def freed(self) -> tuple[frozenset[int], ...]:
         """Return chips that this run was refused and now holds."""
