@@ -24,6 +24,9 @@ from meshsweep.workers.wire import Wire
 
 __all__ = ["CollectionFile", "WorkerLoop", "join"]
 
+#: How many properties a test was collected with.
+_GIVEN = pytest.StashKey[int]()
+
 
 def join(config: pytest.Config, rundir: RunDir | None, wave: Wave | None) -> None:
     """Register the worker's parts; outside a run pytest and xdist are left alone."""
@@ -94,6 +97,9 @@ class WorkerLoop:
         return True
 
     def _run(self, item: pytest.Item, index: int) -> None:
+        # An attempt knows nothing of what an earlier one in this process has recorded and printed.
+        del item.user_properties[item.stash.setdefault(_GIVEN, len(item.user_properties)) :]
+        item._report_sections.clear()  # noqa: SLF001 - pytest runs an item once
         start = time.perf_counter()
         # The parent as "next item": fixtures of the function end, wider ones stay.
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=item.parent)
