@@ -111,6 +111,16 @@ def test_end_of_a_worker_is_told(zygote: Zygote) -> None:
     assert ask(lives, "print('still here')") == "still here"
 
 
+def test_exit_functions_run_in_a_worker(zygote: Zygote, tmp_path: Path) -> None:
+    forked = zygote.fork()
+    code = f"import atexit, pathlib; atexit.register(pathlib.Path({str(tmp_path / 'ended')!r}).touch)"
+    forked.write(f"{code!r}\n".encode())
+
+    assert forked.wait() == 0
+    assert tmp_path.joinpath("ended").exists()
+    forked.close()
+
+
 def test_workers_draw_different_numbers(zygote: Zygote) -> None:
     told = {ask(zygote.fork(), "import random; print(random.random())") for _ in range(2)}
 

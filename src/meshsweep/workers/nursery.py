@@ -7,6 +7,7 @@ It opens no device and starts no thread: what a fork must not share is made in t
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -17,7 +18,10 @@ import signal
 import socket
 import struct
 import sys
+import threading
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -72,7 +76,7 @@ def die_with(parent: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Import modules, then fork a worker for each request; returns in the workers too, when they have ended."""
+    """Import modules, then fork a worker for each request, until the controller has gone."""
     descriptor, parent, *modules = arguments
     die_with(int(parent))
     # Ctrl-C is for the workers, which then report; this process ends with its socket.
@@ -187,7 +191,25 @@ def _work(given: Descriptors) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "meshsweep"]:
         del sys.modules[name]
     sys.modules["__main__"] = ModuleType("__main__")
-    exec(BOOTSTRAP, vars(sys.modules["__main__"]))  # noqa: S102 - execnet's way to start a worker
+    code = 0
+    try:
+        exec(BOOTSTRAP, vars(sys.modules["__main__"]))  # noqa: S102 - execnet's way to start a worker
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - shown as Python would
+        traceback.print_exc()
+        code = 1
+    _end(code)
+
+
+def _end(code: int) -> None:
+    """End as Python does, but take no module apart: for torch that needs 0.2 s, and writes to pages that are shared."""
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for threads that are no daemons
+    atexit._run_exitfuncs()  # noqa: SLF001
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _read(size: int) -> bytes:
