@@ -155,7 +155,9 @@ def test_file_in_place_of_home(here: Project, capsys: pytest.CaptureFixture[str]
     code = main(["run", "--mesh", "1x1"])
 
     assert code == 3
-    assert capsys.readouterr().err.endswith(": cannot make the run directory: Not a directory\n")
+    assert capsys.readouterr().err.endswith(
+        ": cannot make the run directory: Not a directory; choose another place with --home\n"
+    )
 
 
 @pytest.mark.parametrize(
