@@ -45,7 +45,7 @@ class EmulatedBackend(TtnnBackend):
     variables: Mapping[str, str] = MappingProxyType({"THP_MEM_ALLOC_ENABLE": "1"})
     # Its chips break by simulated faults only: no tensor library is loaded to find them.
     probes_with = "simulated"
-    probe_deadline_s = 10.0
+    probe_deadline_s = 20.0
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)

@@ -39,7 +39,7 @@ class SimulatedBackend:
     forks = True
     variables: Mapping[str, str] = MappingProxyType({})
     probes_with: str | None = "simulated"
-    probe_deadline_s = 10.0
+    probe_deadline_s = 20.0
 
     def __init__(self, environment: Environment) -> None:
         del environment
