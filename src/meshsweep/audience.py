@@ -31,14 +31,14 @@ class Audience:
 
     def __init__(self, config: pytest.Config) -> None:
         terminal = config.pluginmanager.getplugin("terminalreporter")
-        failed = config.pluginmanager.getplugin("lfplugin")
+        self._failed: Any = config.pluginmanager.getplugin("lfplugin")
         self._stats: dict[str, list[object]] = terminal.stats if terminal is not None else {}
-        self._failed: dict[str, bool] = failed.lastfailed if failed is not None else {}
 
     def passed(self, report: pytest.TestReport) -> None:
         """Take in a test that passed."""
         self._stats.setdefault("passed", []).append(report)
-        self._failed.pop(report.nodeid, None)
+        if self._failed is not None and self._failed.lastfailed:
+            self._failed.pytest_runtest_logreport(report=report)
 
 
 def _listeners(config: pytest.Config) -> list[Any]:
