@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from meshsweep import cluster
 from meshsweep.errors import InfraError, UserError
 from meshsweep.machines import Machine
 from meshsweep.machines.detect import detect, is_asked
+from meshsweep.machines.layout import arrange
 from meshsweep.shape import MeshShape
 
 N300 = """
@@ -153,3 +155,33 @@ def test_missing_yaml_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(("machine", "asked"), [("detect", True), ("a/b.yaml", True), ("x.yml", True), ("t3k", False)])
 def test_descriptors_are_told_from_names(machine: str, *, asked: bool) -> None:
     assert is_asked(machine) is asked
+
+
+def test_broken_link_leaves_the_grid_and_takes_what_needs_it(tmp_path: Path) -> None:
+    text = cluster.describe(MeshShape.parse("8x4"))
+    whole = read(text, tmp_path)
+    low, high = sorted(whole.links)[20]
+    lines = text.splitlines()
+    cut = [
+        number
+        for number, line in enumerate(lines)
+        if line == "  -" and f"chip: {low}," in lines[number + 1] and f"chip: {high}," in lines[number + 2]
+    ]
+    broken = read(
+        "\n".join(line for n, line in enumerate(lines) if not {n, n - 1, n - 2}.intersection(cut)) + "\n", tmp_path
+    )
+
+    assert broken.shape == MeshShape.parse("4x8")
+    assert broken.links == whole.links - {(low, high)}
+    assert broken.placements(MeshShape.parse("4x8")) == ()
+    assert len(broken.placements(MeshShape.parse("4x4"))) > 0
+
+
+@pytest.mark.parametrize(("length", "shape"), [(4, "1x4"), (8, "1x8"), (5, "1x5")])
+def test_line_of_chips_is_no_grid(length: int, shape: str) -> None:
+    order = [2, 0, 3, 1, 4, 7, 5, 6][:length] if length != 5 else [2, 0, 3, 1, 4]
+    links = frozenset((min(pair), max(pair)) for pair in pairwise(order))
+    found, placed = arrange(sorted(order), links)
+
+    assert str(found) == shape
+    assert list(placed) in (order, order[::-1])
