@@ -157,7 +157,7 @@ def test_unsafe_fork_is_refused(
         "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n",
         encoding="utf-8",
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     made = Zygote(modules, {})
     with pytest.raises(InfraError, match=f"workers cannot be forked: {problem}"):
         made.fork()
