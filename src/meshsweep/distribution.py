@@ -59,6 +59,8 @@ class Distribution:
         self._open: dict[str, str] = {}
         self._mesh_of: dict[str, str] = {}
         self._hang: Hang | None = None
+        #: Workers that were killed at a deadline although their test had just ended.
+        self._late: set[str] = set()
         self._times = history.load(controller.rundir.history)
         self._deadlines = Deadlines(self._times, environment.name, environment.deadline)
         self._watchdog = Watchdog(controller.rundir)
@@ -157,7 +159,8 @@ class Distribution:
 
     def finished(self, test: str, worker: Worker, result: str | float) -> Again | None:
         """Record a test that has ended; ``result`` is what the worker says of one that passed."""
-        self._watchdog.ended(worker.name)
+        if self._watchdog.ended(worker.name) is not None:
+            self._late.add(worker.name)
         self._flying.pop(worker.name, None)
         if isinstance(result, str):
             passed = Passed.decode(result)
@@ -170,8 +173,10 @@ class Distribution:
         return self._controller.results.again(test)
 
     def is_condemned(self, worker: Worker) -> bool:
-        """Return, after a test has ended, whether its worker could not open the mesh of its slot."""
-        return self._controller.results.found_no_mesh(worker.name)
+        """Return, after a test has ended, whether its worker could not open its slot's mesh, or is being killed."""
+        # The chips of a virtual machine are its worker's own: the next one has others anyhow.
+        has_no_mesh = bool(worker.slot and worker.slot.chips) and self._controller.results.found_no_mesh(worker.name)
+        return has_no_mesh or worker.name in self._late
 
     def again(self, test: str) -> Again | None:
         """Return whether, and where not, a test runs again in which its worker died."""

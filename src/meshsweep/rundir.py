@@ -37,6 +37,8 @@ class RunDir:
     def make_latest(self) -> None:
         """Point ``latest`` beside this run at it."""
         link = self.path.parent / f".latest-{self.path.name}"
+        # A process that was killed in here has left it.
+        link.unlink(missing_ok=True)
         link.symlink_to(self.path.name)
         link.replace(self.path.parent / "latest")
 

@@ -48,7 +48,7 @@ class Observer(Protocol):
         """Take in the end of a test; returns whether, and where not, it runs again."""
 
     def is_condemned(self, worker: Worker) -> bool:
-        """Return, after a test has ended, whether its worker could not open the mesh of its slot."""
+        """Return, after a test has ended, whether its worker could not open its slot's mesh, or is being killed."""
 
     def again(self, test: str) -> Again | None:
         """Return whether, and where not, a test runs again in which its worker died."""
@@ -150,7 +150,7 @@ class SlotScheduling:
         self._dispatch.done(worker.slot.name, item_index, self._clock() - began)
         if decision is not None:
             self._dispatch.again(task, avoid=decision.avoid)
-        if worker.slot.chips and self._observer.is_condemned(worker):
+        if self._observer.is_condemned(worker):
             self._condemn(node, worker.slot)
 
     def passed(self, name: str, index: int, result: str) -> None:
@@ -293,7 +293,7 @@ class SlotScheduling:
         self._crew.run(worker, task.index)
 
     def _condemn(self, node: Any, slot: Slot) -> None:
-        """End a worker whose chips do not open, so that they are looked at: else each of its tests would find out."""
+        """End a worker that must get no further test, and have its chips looked at."""
         assert self._dispatch is not None
         self._fallen[node] = slot
         self._open.pop(slot.name).kill()

@@ -306,10 +306,15 @@ def test_slot_that_opens_no_mesh_is_looked_at() -> None:
     assert len(sweep.worker(2).got) == 2
 
 
-def test_slot_of_a_virtual_machine_is_left_alone() -> None:
+def test_condemned_worker_of_a_virtual_machine_gets_no_test() -> None:
+    """As one that was killed at its deadline just after its test had ended."""
     sweep = Sweep()
     sweep.collect(0, 1)
     sweep.condemned = {"gw0"}
     sweep.finish(0)
+    got = list(sweep.worker(0).got)
+    sweep.die(0)
 
-    assert not sweep.worker(0).is_killed
+    assert sweep.worker(0).is_killed
+    assert sweep.worker(0).got == got
+    assert ("ended", "gw0", "") in sweep.events
