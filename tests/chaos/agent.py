@@ -18,9 +18,9 @@ from tests.chaos.processes import Process
 __all__ = ["Act", "Agent", "draw"]
 
 #: How long to look for a victim of the kind that the script asks for, in seconds.
-_SEARCH_S = 3.0
+_SEARCH_S = 10.0
 #: How long to wait for results at most.
-_RESULTS_S = 15.0
+_RESULTS_S = 60.0
 _POLL_S = 0.02
 #: So long may what belongs to a killed process take to be gone.
 _GONE_S = 10.0
