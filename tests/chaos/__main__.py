@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from math import inf
 from pathlib import Path
 
 from tests.chaos import report
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seeds = range(options.seed, options.seed + options.runs) if options.replay is None else [options.replay]
     runs = [(seed, machine) for seed in seeds for machine in options.machine or sorted(MESHES)]
     verdicts = []
-    for verdict in _carried_out(runs, where, jobs=options.jobs):
+    for verdict in _carried_out(runs, where, jobs=options.jobs, minutes=options.minutes):
         verdicts.append(verdict)
         print(report.line(verdict), flush=True)
         if options.replay is not None:
@@ -55,13 +57,19 @@ def _break_all(where: Path) -> int:
     return 1 if missed else 0
 
 
-def _carried_out(runs: Iterable[tuple[int, str]], where: Path, *, jobs: int) -> Iterator[Verdict]:
+def _carried_out(runs: Iterable[tuple[int, str]], where: Path, *, jobs: int, minutes: float) -> Iterator[Verdict]:
     references = References(where)
+    until = time.monotonic() + 60 * minutes
+
+    def one(seed: int, machine: str) -> Verdict | None:
+        return carry_out(seed, machine, references, where) if time.monotonic() < until else None
+
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(carry_out, seed, machine, references, where) for seed, machine in runs]
+        futures = [pool.submit(one, seed, machine) for seed, machine in runs]
         try:
             for future in as_completed(futures):
-                yield future.result()
+                if (verdict := future.result()) is not None:
+                    yield verdict
         finally:
             for future in futures:
                 future.cancel()
@@ -74,6 +82,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=100, metavar="N", help="runs on each machine (default: 100)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="the first seed (default: 0)")
     parser.add_argument("--machine", action="append", choices=sorted(MESHES), help="this machine (default: all)")
+    parser.add_argument("--minutes", type=float, default=inf, metavar="M", help="begin no run after so long")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="runs at a time (default: 2)")
     parser.add_argument("--replay", type=int, metavar="SEED", help="the run of this seed alone, with what was done")
     parser.add_argument("--keep", metavar="DIR", help="where runs are made; those that went wrong stay there")

@@ -91,5 +91,5 @@ def _seeds(verdicts: Sequence[Verdict], machines: Sequence[str]) -> list[str]:
     found = []
     for machine in machines:
         seeds = [one.seed for one in verdicts if one.machine == machine]
-        found.append(f"Seeds on {machine}: {min(seeds)} to {max(seeds)}.")
+        found.append(f"Seeds on {machine}: {len(seeds)} from {min(seeds)} to {max(seeds)}.")
     return found
