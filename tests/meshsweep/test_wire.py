@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +106,23 @@ def test_controller_that_has_gone_ends_a_wait(connect: Connect) -> None:
     made.close()
 
     assert wire.receive() is None
+
+
+def test_sockets_of_killed_controllers_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "meshsweep-left"
+    left.mkdir()
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(left / "wire"))
+    living, another = Exchange(), Exchange()
+    there = {path.name for path in tmp_path.iterdir()}
+    wire = Wire(living.address, "gw0")
+    wire.send("still heard")
+    heard = lines(living, 1)
+    wire.close()
+    for exchange in (living, another):
+        exchange.close()
+
+    assert there == {Path(exchange.address).parent.name for exchange in (living, another)}
+    assert heard == [("gw0", "still heard")]
+    assert list(tmp_path.iterdir()) == []

@@ -18,6 +18,7 @@ from pathlib import Path
 __all__ = ["Exchange", "Wire"]
 
 _CHUNK_BYTES = 65_536
+_PREFIX, _SOCKET = "meshsweep-", "wire"
 
 
 class Wire:
@@ -60,12 +61,15 @@ class Exchange:
     """The controller's end: one connection per worker, all waited for at once; ``wake`` may be called by any thread."""
 
     def __init__(self) -> None:
+        _tidy_up()
         # Nobody else may open it: a line from a stranger would be taken for a result.
-        self._folder = Path(tempfile.mkdtemp(prefix="meshsweep-"))
-        self.address = str(self._folder / "wire")
+        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self.address = str(self._folder / _SOCKET)
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(self.address)
+        self._listener.bind(f"{self.address}.new")
         self._listener.listen(64)
+        # Where there is a socket of that name, somebody listens, or has been killed.
+        Path(f"{self.address}.new").rename(self.address)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._woken, self._waker = os.pipe()
@@ -148,3 +152,14 @@ class Exchange:
         del self._partial[connection]
         self._sockets.pop(self._names.pop(connection, ""), None)
         connection.close()
+
+
+def _tidy_up() -> None:
+    """Remove what killed controllers of this user have left behind."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_SOCKET}"):
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as caller:
+            caller.setblocking(False)
+            try:
+                caller.connect(str(path))
+            except ConnectionRefusedError:
+                shutil.rmtree(path.parent, ignore_errors=True)
