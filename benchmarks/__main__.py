@@ -11,14 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import decode, decoder, lazy, nightly, pieces, session
+from benchmarks import decode, decoder, lazy, nightly, overhead, pieces, scheduling, session, startup
 
 BENCHMARKS: Mapping[str, Callable[..., Sequence[Any]]] = {
     "decode": decode.run,
     "decoder": decoder.run,
     "lazy": lazy.run,
+    "overhead": overhead.run,
     "pieces": pieces.run,
+    "scheduling": scheduling.run,
     "session": session.run,
+    "startup": startup.run,
     "nightly": nightly.run,
 }
 # Minutes each: they run when they are named.

@@ -18,10 +18,11 @@ GITHUB_JOBS = 256
 def github(matrix: Matrix, made: Plan) -> str:
     """Return one line of JSON for ``strategy.matrix``, and what a last job must find.
 
-    Raises SelectionError above GitHub's limit of 256 jobs.
+    Raises SelectionError above GitHub's limit of 256 jobs, and for a host without labels.
     """
-    machine = matrix.machines[made.machine]
-    tier = matrix.tiers[made.tier]
+    machine, tier = made.host, matrix.tiers[made.tier]
+    if not machine.runner:
+        raise SelectionError(f"machine {machine.name!r} has no CI labels; name a machine of matrix/machines.toml")
     by_mesh: dict[str, list[Cell]] = {}
     for cell in made.cells:
         by_mesh.setdefault(cell.mesh, []).append(cell)

@@ -1,4 +1,4 @@
-"""The ``meshsweep`` command: plan, run, report, thresholds.
+"""The ``meshsweep`` command: plan, run, resume, report, thresholds.
 
 Exit codes: 0 everything planned ran and passed, 1 failures, 2 a mistake of the user's
 (one line each), 3 infrastructure.
@@ -10,6 +10,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +35,13 @@ examples:
   meshsweep run --mesh 1x8                  the cells of one mesh
   meshsweep run --dtype bfloat16 -k router  one dtype, tests named router
   meshsweep run --mesh 1x8 -- -x --pdb -n0  anything pytest understands, after --
+  meshsweep resume                          what an interrupted run has left to do
   meshsweep report                          the last run's summary again
   meshsweep thresholds                      what the last run measured, beside the floors
 
 exit codes:
   0  everything that was planned ran and passed
-  1  a test failed, crashed or never ran
+  1  a test failed, hung, crashed or never ran
   2  a mistake in the matrix or on the command line
   3  the infrastructure failed: pytest, a worker, the disk
 """
@@ -89,6 +93,13 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=_whole, metavar="N", help="draw other inputs: part of every test's seed (default: 0)"
     )
     run.add_argument("--measure", action="store_true", help="record numbers without holding them to their floors")
+    run.add_argument(
+        "--reruns", type=_whole, metavar="N", help="run a failed test up to N times more (default: the tier's reruns)"
+    )
+    run.add_argument("--strict-flaky", action="store_true", help="fail where a test passed only when it ran again")
+    resume = _command(commands, "resume", _resume, "run what an interrupted run has left to do, in its directory")
+    _add_places(resume)
+    resume.add_argument("run", nargs="?", metavar="RUN", help="run name or directory (default: the latest)")
     report = _command(commands, "report", _report, "show a run's summary again, or merge several runs into one")
     _add_places(report)
     report.add_argument("runs", nargs="*", metavar="RUN", help="run name or directory (default: the latest)")
@@ -138,8 +149,18 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         axes.add_argument(name, action="append", default=[], metavar="NAME", help=text)
     axes.add_argument("--tier", metavar="NAME", help="how much: a table of matrix/tiers.toml")
     axes.add_argument("--env", metavar="NAME", help="what on: a table of matrix/environments.toml")
-    axes.add_argument("--machine", metavar="NAME", help="which host: a table of matrix/machines.toml")
+    axes.add_argument(
+        "--machine",
+        metavar="NAME",
+        help="which host: a table of matrix/machines.toml, a cluster descriptor, or `detect`",
+    )
+    parser.add_argument(
+        "--cluster-descriptor", metavar="FILE", help="what `--machine detect` reads (default: the chips)"
+    )
     parser.add_argument("--workers", type=_positive, metavar="N", help="at most N slots (default: one per core)")
+    parser.add_argument(
+        "--memory", type=_gigabytes, metavar="GB", help="what tests may claim together (default: what is available)"
+    )
     parser.add_argument("--matrix", metavar="DIR", help="the matrix files (default: ROOT/matrix)")
     _add_places(parser)
 
@@ -154,6 +175,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def _gigabytes(text: str) -> int:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of gigabytes above 0")
+    return int(value * 1e9)
 
 
 class _Places:
@@ -171,11 +202,11 @@ def _made(ours: argparse.Namespace, places: _Places) -> tuple[Any, Any]:
     from meshsweep import backends, plan, selection
     from meshsweep.cell import Cell
 
-    matrix = _loaded(places)
+    matrix, machine = _hosted(_loaded(places), ours)
     chosen = selection.Selection(
         tier=ours.tier or matrix.defaults.tier,
         environment=ours.env or matrix.defaults.environment,
-        machine=ours.machine or matrix.defaults.machine,
+        machine=machine,
         meshes=tuple(ours.mesh),
         dtypes=tuple(ours.dtype),
         scales=tuple(ours.scale),
@@ -183,9 +214,24 @@ def _made(ours: argparse.Namespace, places: _Places) -> tuple[Any, Any]:
     )
     _check_suites(places, matrix)
     workers = ours.workers or _cores()
-    made = plan.make(matrix, chosen, selection.expand(matrix, chosen), workers=workers)
+    expansion = selection.expand(matrix, chosen)
+    memory_bytes = ours.memory if ours.memory is not None else _available_bytes()
+    made = plan.make(matrix, chosen, expansion, workers=workers, memory_bytes=memory_bytes)
     backends.get(matrix.environments[made.environment])
     return matrix, made
+
+
+def _hosted(matrix: Any, ours: argparse.Namespace) -> tuple[Any, str]:
+    """Return the matrix with the machine that is asked for, and its name."""
+    from meshsweep.machines import detect
+
+    name = ours.machine or matrix.defaults.machine
+    if not detect.is_asked(name):
+        if ours.cluster_descriptor:
+            raise SelectionError(f"--cluster-descriptor is read by --machine detect, not by --machine {name}")
+        return matrix, name
+    host = detect.detect(name, file=ours.cluster_descriptor, environ=os.environ)
+    return replace(matrix, machines={**matrix.machines, host.name: host}), host.name
 
 
 def _loaded(places: _Places) -> Any:
@@ -215,6 +261,16 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _available_bytes() -> int | None:
+    """Return the memory that this host has left, None where it cannot say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None
+
+
 def _plan(ours: argparse.Namespace, extra: list[str]) -> int:
     from meshsweep import ci, forecast
 
@@ -230,7 +286,8 @@ def _plan(ours: argparse.Namespace, extra: list[str]) -> int:
 
 
 def _run(ours: argparse.Namespace, extra: list[str]) -> int:
-    from meshsweep import report, rundir, runner, summary
+    from meshsweep import rundir, runner
+    from meshsweep.job import Job
     from meshsweep.ledger import MEASURE
 
     places = _Places(ours)
@@ -238,9 +295,30 @@ def _run(ours: argparse.Namespace, extra: list[str]) -> int:
     label = "-".join(ours.mesh) or "sweep"
     directory = rundir.create(places.home, label)
     extra = [*([MEASURE] if ours.measure else []), *([f"--sweep-seed={ours.seed}"] if ours.seed else []), *extra]
-    found = runner.run(
-        made, directory, root=places.root, matrix=places.matrix, suite=matrix.suite(made.tier), extra=extra
+    job = Job(
+        root=places.root,
+        matrix=places.matrix,
+        suite=matrix.suite(made.tier),
+        arguments=tuple(extra),
+        reruns=matrix.tiers[made.tier].reruns if ours.reruns is None else ours.reruns,
+        strict_flaky=ours.strict_flaky,
+        quarantine=matrix.quarantine,
+        today=str(datetime.now(timezone.utc).date()),
     )
+    return _shown(runner.run(made, directory, job), directory, places)
+
+
+def _resume(ours: argparse.Namespace, extra: list[str]) -> int:
+    from meshsweep import rundir, runner
+
+    places = _Places(ours)
+    directory = rundir.find(places.home, ours.run)
+    return _shown(runner.resume(directory), directory, places)
+
+
+def _shown(found: Any, directory: Any, places: _Places) -> int:
+    from meshsweep import report, summary
+
     report.show(found, _console())
     print(f"summary: {_short(directory.path, places.root)}/summary.md (.xml, .json)")
     return summary.exit_code(found)
@@ -254,10 +332,10 @@ def _report(ours: argparse.Namespace, extra: list[str]) -> int:
     if ours.into:
         gather.write(found, Path(ours.into))
     if ours.markdown:
-        print(summary.as_markdown(found.ledger))
+        print(summary.as_markdown(found))
     else:
-        report.show(found.ledger, _console())
-    return summary.exit_code(found.ledger)
+        report.show(found, _console())
+    return summary.exit_code(found)
 
 
 def _thresholds(ours: argparse.Namespace, extra: list[str]) -> int:

@@ -1,7 +1,7 @@
 """The record of a run: one JSON line per event, appended before anything is shown.
 
 A line is written by a single call to the kernel, so that a killed process can tear at
-most the last one; readers leave a torn line out.
+most the last one; readers leave a torn line out, and a resumed run writes below it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from typing import Any
 
 from meshsweep.errors import InfraError
 
-__all__ = ["EventLog", "read"]
+__all__ = ["EventLog", "mend", "read"]
+
+# Once: json.dumps makes an encoder each time that it is asked for anything of its own.
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
 class EventLog:
@@ -29,31 +32,61 @@ class EventLog:
             raise InfraError(f"{path}: cannot record events: {error.strerror}") from error
         self._path = path
 
-    def write(self, event: str, **fields: object) -> None:
-        """Append one event; raises InfraError where the disk refuses it."""
-        line = json.dumps({"event": event, "t": round(self._clock(), 6), **fields}, separators=(",", ":"), default=str)
+    def write(self, event: str, **fields: object) -> float:
+        """Append one event and return its time; raises InfraError where the disk refuses it."""
+        now = round(self._clock(), 6)
+        line = _encode({"event": event, "t": now, **fields})
         data = line.encode() + b"\n"
         try:
             written = os.write(self._file, data)
         except OSError as error:
-            raise InfraError(f"{self._path}: cannot record events: {error.strerror}") from error
+            raise self._refusal(error.strerror) from error
         if written != len(data):
-            raise InfraError(f"{self._path}: cannot record events: the disk took {written} of {len(data)} bytes")
+            raise self._refusal(f"the disk took {written} of {len(data)} bytes")
+        return now
+
+    def _refusal(self, reason: str | None) -> InfraError:
+        return InfraError(
+            f"{self._path}: cannot record events: {reason}; what is recorded so far stays: make room, "
+            "then `meshsweep resume`"
+        )
 
     def close(self) -> None:
         """Close the log."""
         os.close(self._file)
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a log in order, leaving out lines that are not whole."""
+def mend(path: Path) -> bool:
+    """End a torn last line, so that the next event begins a line of its own; returns whether there was one.
+
+    Nothing is deleted. Raises InfraError where the disk refuses.
+    """
+    try:
+        with path.open("rb+") as log:
+            if log.seek(0, os.SEEK_END) == 0:
+                return False
+            log.seek(-1, os.SEEK_END)
+            if log.read(1) == b"\n":
+                return False
+            log.write(b"\n")
+    except OSError as error:
+        raise InfraError(f"{path}: cannot record events: {error.strerror}") from error
+    return True
+
+
+def read(path: Path, *kinds: str) -> Iterator[dict[str, Any]]:
+    """Yield the events of a log in order, or those of some kinds, leaving out lines that are not whole."""
     if not path.exists():
         return
+    wanted = [f'"{kind}"'.encode() for kind in kinds]
     with path.open("rb") as lines:
         for line in lines:
+            # Reading a line as JSON costs ten times as much as looking for a word in it.
+            if wanted and not any(word in line for word in wanted):
+                continue
             try:
                 event = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(event, dict) and "event" in event:
+            if isinstance(event, dict) and "event" in event and (not kinds or event["event"] in kinds):
                 yield event

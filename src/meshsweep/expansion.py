@@ -12,7 +12,7 @@ from meshsweep.ledger import NO_CELL
 from meshsweep.marks import MARK
 from meshsweep.matrix import Matrix
 
-__all__ = ["Expander", "cell_of"]
+__all__ = ["Expander", "cell_of", "mesh_of"]
 
 #: Stands for "no cell of this run": pytest turns an empty list into a skip, which would hide the hole.
 _NONE = "no-cell"
@@ -97,6 +97,11 @@ def _refuse_idle_mark(metafunc: pytest.Metafunc) -> None:
 def cell_of(item: pytest.Item) -> str:
     """Return the id of an item's cell, or a word for having none."""
     return str(_param(item, "cell", NO_CELL))
+
+
+def mesh_of(cell: str) -> str:
+    """Return the mesh of what ``cell_of`` returns, empty where there is none."""
+    return "" if cell == NO_CELL else Cell.parse(cell).mesh
 
 
 def _param(item: pytest.Item, name: str, default: object) -> object:

@@ -4,48 +4,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from meshsweep import ledger, report, rundir
 from meshsweep.errors import InfraError, UserError
 from meshsweep.events import read
+from meshsweep.fold import fold
 from meshsweep.ledger import Ledger
 
-__all__ = ["Gathered", "gather", "write"]
+__all__ = ["gather", "write"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gathered:
-    """A ledger and pytest's own JUnit files that belong to it."""
-
-    ledger: Ledger
-    junit_files: tuple[Path, ...]
-
-
-def gather(home: Path, names: Sequence[str], *, expect: Path | None) -> Gathered:
+def gather(home: Path, names: Sequence[str], *, expect: Path | None) -> Ledger:
     """Return the merged ledger of runs by name or directory, the latest where none is named.
 
     ``expect`` is a job list of ``plan --ci``: each of its cells gets a row, so that a job
     that never delivered is seen. Raises UserError for a run or file that is not there.
     """
     found = [rundir.find(home, name) for name in names or [None]]  # type: ignore[list-item]
-    merged = ledger.merge([ledger.fold(read(run.events)) for run in found])
+    merged = ledger.merge([fold(read(run.events)) for run in found])
     if expect is not None:
         cells = _expected(expect)
         absent = {**dict.fromkeys(cells, "expected, but no run reported it"), **merged.absent}
         merged = replace(merged, cells=tuple(dict.fromkeys([*cells, *merged.cells])), absent=absent)
-    files = [path for run in found for path in sorted(run.path.glob("*.junit.xml"))]
-    return Gathered(ledger=merged, junit_files=tuple(files))
+    return merged
 
 
-def write(found: Gathered, directory: Path) -> None:
+def write(found: Ledger, directory: Path) -> None:
     """Write the summaries of a gathered ledger into a directory, making it if needed."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InfraError(f"{directory}: cannot make the directory: {error.strerror}") from error
-    report.write_files(found.ledger, directory, found.junit_files)
+    report.write_files(found, directory)
 
 
 def _expected(path: Path) -> list[tuple[str, str]]:

@@ -1,13 +1,30 @@
-"""Fold the events of a run into its ledger: what became of every planned test."""
+"""Hold the ledger: what became of every planned test, of one or several runs.
+
+``meshsweep.fold`` makes one from the events of a run.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-__all__ = ["BAD", "MEASURE", "NO_CELL", "Ledger", "Result", "Row", "as_number", "fold", "merge", "rows", "short_name"]
+__all__ = [
+    "BAD",
+    "MEASURE",
+    "NO_CELL",
+    "OUTCOMES",
+    "Attempt",
+    "Ledger",
+    "Result",
+    "Row",
+    "as_number",
+    "merge",
+    "rows",
+    "short_name",
+]
 
 #: The cell of a test that asks for no mesh.
 NO_CELL = "no mesh"
@@ -15,15 +32,39 @@ NO_CELL = "no mesh"
 #: The option of pytest's with which a run records numbers and holds none of them to its floor.
 MEASURE = "--sweep-measure"
 
+#: Every word for what may become of a test, in the order in which it is shown.
+OUTCOMES = (
+    *("passed", "flaky", "failed", "hang", "crashed", "infra", "collateral"),
+    *("quarantined", "skipped", "xfailed", "not-run"),
+)
+
 #: Outcomes that make a run fail.
-BAD = frozenset({"failed", "crashed", "infra", "not-run"})
+BAD = frozenset({"failed", "hang", "crashed", "infra", "collateral", "not-run"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One run of a test: what became of it, where, and in how many seconds."""
+
+    outcome: str
+    duration_s: float = 0.0
+    message: str = ""
+    text: str = ""
+    out: str = ""
+    err: str = ""
+    worker: str = ""
+    slot: str = ""
+    started: float | None = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of one test in one cell.
+    """What became of one test in one cell, by its last attempt.
 
-    ``properties`` holds what the test recorded: ``pcc.<component>``, ``seed`` and such.
+    ``properties`` holds what the test recorded: ``pcc.<component>``, ``seed`` and such; ``out`` and ``err`` what
+    a bad one printed; ``earlier`` the attempts that did not stand; ``owner`` and ``expires`` whose quarantine
+    it is in, and until when.
     """
 
     test: str
@@ -32,12 +73,17 @@ class Result:
     duration_s: float = 0.0
     message: str = ""
     text: str = ""
+    out: str = ""
+    err: str = ""
     worker: str = ""
     slot: str = ""
     wave: str = ""
     environment: str = ""
     started: float | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
+    earlier: tuple[Attempt, ...] = ()
+    owner: str = ""
+    expires: str = ""
 
     @property
     def pcc(self) -> float | None:
@@ -71,13 +117,13 @@ class Row:
     problem: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Ledger:
     """Everything that is known of one or several runs.
 
     ``absent`` says of cells why none of their tests is known; ``infra`` what let the run down;
-    ``notes`` what was lost without changing any outcome; ``waived`` how many assertions
-    on values were waived, on devices that compute none.
+    ``warnings`` what someone has to look after; ``notes`` what else is worth knowing and changes no outcome;
+    ``waived`` how many assertions on values were waived, on devices that compute none.
     """
 
     runs: tuple[Mapping[str, Any], ...]
@@ -94,132 +140,16 @@ class Ledger:
     mesh_opens: int
     mesh_open_s: float
     waived: int = 0
+    warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-
-def fold(events: Iterable[Mapping[str, Any]]) -> Ledger:
-    """Return the ledger of one run; a planned test without a result did not run."""
-    state = _Fold()
-    for event in events:
-        handler = getattr(state, "on_" + str(event["event"]).replace("-", "_"), None)
-        if handler is not None:
-            handler(event)
-        state.last = max(state.last, event["t"])
-    return state.ledger()
-
-
-class _Fold:
-    """The state of the fold; one method per kind of event that matters."""
-
-    def __init__(self) -> None:
-        self.run: Mapping[str, Any] = {}
-        self.planned: dict[str, tuple[str, str]] = {}
-        self.sent: dict[str, Mapping[str, Any]] = {}
-        self.results: dict[str, Result] = {}
-        self.problems: list[str] = []
-        self.infra: list[str] = []
-        self.collected: set[str] = set()
-        self.filtered = False
-        self.reason = "the run ended before this test was started"
-        self.interrupted = False
-        self.last = 0.0
-
-    def on_run_started(self, event: Mapping[str, Any]) -> None:
-        self.run = event
-        if MEASURE in event.get("arguments", ()):
-            # Such a run must never pass for a good one.
-            self.problems.append("no comparison was held to its floor: this run measured only")
-        self.last = event["t"]
-
-    def on_collected(self, event: Mapping[str, Any]) -> None:
-        self.collected.add(event["wave"])
-        self.filtered = self.filtered or event["filtered"]
-        for test, cell in event["tests"]:
-            self.planned.setdefault(test, (cell, event["wave"]))
-
-    def on_sent(self, event: Mapping[str, Any]) -> None:
-        self.sent[event["test"]] = event
-
-    def on_reported(self, event: Mapping[str, Any]) -> None:
-        test = event["test"]
-        cell, wave = self.planned.get(test, (event.get("cell", NO_CELL), ""))
-        sent = self.sent.get(test, {})
-        self.results[test] = Result(
-            test=test,
-            cell=cell,
-            wave=wave,
-            outcome=event["outcome"],
-            duration_s=event["duration_s"],
-            message=event.get("message", ""),
-            text=event.get("text", ""),
-            worker=event.get("worker", ""),
-            slot=sent.get("slot", ""),
-            environment=self.run.get("environment", ""),
-            started=event["t"] - event["duration_s"],
-            properties=event.get("properties", {}),
-        )
-
-    def on_problem(self, event: Mapping[str, Any]) -> None:
-        self.problems.append(event["text"])
-
-    def on_infra(self, event: Mapping[str, Any]) -> None:
-        self.infra.append(event["text"])
-
-    def on_stopped(self, event: Mapping[str, Any]) -> None:
-        self.reason = event["reason"]
-
-    def on_interrupted(self, event: Mapping[str, Any]) -> None:
-        self.interrupted = True
-        self.reason = "the run was interrupted"
-
-    def ledger(self) -> Ledger:
-        run = self.run
-        environment = run.get("environment", "")
-        waves: Mapping[str, list[str]] = run.get("waves", {})
-        finished = list(self.results.values())
-        opens = [r.properties["mesh_open_s"] for r in finished if "mesh_open_s" in r.properties]
-        return Ledger(
-            runs=(run,),
-            cells=tuple((environment, cell) for cells in waves.values() for cell in cells),
-            absent={
-                (environment, cell): "its tests were never collected"
-                for wave, cells in waves.items()
-                if wave not in self.collected
-                for cell in cells
-            },
-            included=_reasons(run, "included"),
-            excluded=_reasons(run, "excluded"),
-            results=tuple(self._result(test) for test in self.planned)
-            + tuple(result for test, result in self.results.items() if test not in self.planned),
-            problems=tuple(self.problems),
-            infra=tuple(self.infra),
-            interrupted=self.interrupted,
-            filtered=self.filtered,
-            wall_s=self.last - run.get("t", self.last),
-            mesh_opens=len(opens),
-            mesh_open_s=sum(opens),
-            waived=sum(result.waived for result in finished),
-        )
-
-    def _result(self, test: str) -> Result:
-        if test in self.results:
-            return self.results[test]
-        cell, wave = self.planned[test]
-        sent = self.sent.get(test)
-        return Result(
-            test=test,
-            cell=cell,
-            wave=wave,
-            outcome="not-run",
-            message="started, but never reported: the run ended under it" if sent else self.reason,
-            worker=sent["worker"] if sent else "",
-            slot=sent["slot"] if sent else "",
-            environment=self.run.get("environment", ""),
-        )
-
-
-def _reasons(run: Mapping[str, Any], kind: str) -> tuple[tuple[str, str], ...]:
-    return tuple((cell, reason) for cell, reason in run.get(kind, ()))
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """One row per cell, cells without any test included; every form of the summary asks for them."""
+        grouped: dict[tuple[str, str], list[Result]] = {cell: [] for cell in self.cells}
+        for result in self.results:
+            grouped.setdefault((result.environment, result.cell), []).append(result)
+        return tuple(_row(environment, cell, found, self) for (environment, cell), found in grouped.items())
 
 
 def merge(ledgers: Sequence[Ledger]) -> Ledger:
@@ -247,15 +177,14 @@ def merge(ledgers: Sequence[Ledger]) -> Ledger:
         mesh_opens=sum(ledger.mesh_opens for ledger in ledgers),
         mesh_open_s=sum(ledger.mesh_open_s for ledger in ledgers),
         waived=sum(ledger.waived for ledger in ledgers),
+        warnings=tuple(dict.fromkeys(text for ledger in ledgers for text in ledger.warnings)),
+        notes=tuple(text for ledger in ledgers for text in ledger.notes),
     )
 
 
 def rows(ledger: Ledger) -> tuple[Row, ...]:
     """Return one row per cell, cells without any test included."""
-    grouped: dict[tuple[str, str], list[Result]] = {cell: [] for cell in ledger.cells}
-    for result in ledger.results:
-        grouped.setdefault((result.environment, result.cell), []).append(result)
-    return tuple(_row(environment, cell, found, ledger) for (environment, cell), found in grouped.items())
+    return ledger.rows
 
 
 def _row(environment: str, cell: str, results: Sequence[Result], ledger: Ledger) -> Row:

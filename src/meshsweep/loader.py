@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from meshsweep import floors
+from meshsweep import deadlines, floors, quarantine
 from meshsweep.errors import MatrixError, UserError, nearest
+from meshsweep.machines import declaration
 from meshsweep.matrix import (
     Defaults,
     Environment,
     Floor,
-    Machine,
     Matrix,
     Mesh,
     Rule,
@@ -34,8 +35,8 @@ _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
 }
 
 
-def load(directory: Path) -> Matrix:
-    """Return the matrix declared in a directory of TOML files.
+def load(directory: Path, *, today: date | None = None) -> Matrix:
+    """Return the matrix declared in a directory of TOML files, as it is read ``today``.
 
     Raises MatrixError with one line per mistake: file, table, key, what was expected.
     """
@@ -52,6 +53,7 @@ def load(directory: Path) -> Matrix:
         includes=axes.rules("include"),
         excludes=axes.rules("exclude"),
         floors=axes.floors(),
+        quarantine=axes.quarantine(today or datetime.now(timezone.utc).date()),
         sessions=axes.sessions(),
         defaults=axes.defaults(),
     )
@@ -70,7 +72,7 @@ class _Axes:
         self.dtypes = self._named("dtypes.toml", "dtypes", _dtype)
         self.scales = _scales(reader)
         self.environments = self._named("environments.toml", "environments", self._environment)
-        self.machines = self._named("machines.toml", "machines", _machine)
+        self.machines = self._named("machines.toml", "machines", declaration.read)
         self._meshes = reader.known("mesh", "meshes.toml", self.meshes)
         self._dtypes = reader.known("dtype", "dtypes.toml", self.dtypes)
         self._scales = reader.known("scale", "scales.toml", self.scales)
@@ -102,6 +104,9 @@ class _Axes:
             standin=table.text("standin", None),
             arch=table.text("arch", "wormhole_b0"),
             values=table.flag("values", True),
+            preload=_modules(table),
+            open_s=table.number("open_s", 0.0, low=0, high=3600) or 0.0,
+            deadline=deadlines.read(table.table("deadline", {})),
         )
 
     def _tier(self, name: str, table: Table) -> Tier:
@@ -113,6 +118,7 @@ class _Axes:
             scales=table.names("scales", self._scales),
             timeout_minutes=table.count("timeout_minutes"),
             suite=table.texts("suite", ()),
+            reruns=table.whole("reruns", 0),
         )
 
     def rules(self, kind: str) -> tuple[Rule, ...]:
@@ -136,6 +142,13 @@ class _Axes:
     def floors(self) -> tuple[Floor, ...]:
         top = self.reader.file("floors.toml", optional=True)
         found = floors.read(top, dtypes=self._dtypes, scales=self._scales, meshes=self._meshes)
+        top.close()
+        return found
+
+    def quarantine(self, today: date) -> tuple[quarantine.Entry, ...]:
+        top = self.reader.file("quarantine.toml", optional=True)
+        known = (self._meshes, self._dtypes, self._scales, self._environments)
+        found = quarantine.read(top, axes={axis.what: axis for axis in known}, today=today)
         top.close()
         return found
 
@@ -166,6 +179,14 @@ class _Axes:
         )
         top.close()
         return defaults
+
+
+def _modules(table: Table) -> tuple[str, ...]:
+    names = table.texts("preload", ())
+    for name in names:
+        if not all(part.isidentifier() for part in name.split(".")):
+            table.mistake("preload", f"holds {name!r}; expected names of modules, such as torch")
+    return tuple(names)
 
 
 def _dtype(name: str, table: Table) -> str:
@@ -214,6 +235,7 @@ def _scales(reader: Reader) -> dict[str, Scale]:
             about=table.text("about"),
             layers=table.count("layers"),
             config=_config(config, fields),
+            memory_bytes=int((table.number("memory_gb", 0, low=0, high=10_000) or 0) * 1e9),
         )
         table.close()
     top.close()
@@ -245,14 +267,3 @@ def _config(table: Table, fields: Mapping[str, str | None]) -> dict[str, object]
 def _is_kind(value: object, kind: str) -> bool:
     # In Python a bool is an int; in TOML it is not.
     return isinstance(value, _KINDS[kind][0]) and (kind == "boolean" or not isinstance(value, bool))
-
-
-def _machine(name: str, table: Table) -> Machine:
-    shape = table.shape("shape", None)
-    also_opens = table.shapes("also_opens")
-    for other in also_opens:
-        if shape is not None and other.devices != shape.devices:
-            table.mistake("also_opens", f"holds {other}; expected a mesh of all {shape.devices} devices")
-    return Machine(
-        name=name, about=table.text("about"), shape=shape, also_opens=also_opens, runner=table.texts("runner")
-    )

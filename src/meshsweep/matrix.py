@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from meshsweep.cell import Cell
+from meshsweep.deadlines import Deadline
 from meshsweep.errors import SelectionError
+from meshsweep.machines import Machine
 from meshsweep.measure import MEASURES
+from meshsweep.quarantine import Entry
 from meshsweep.shape import MeshShape
 
 __all__ = [
     "Defaults",
     "Environment",
     "Floor",
-    "Machine",
     "Matrix",
     "Mesh",
     "Rule",
@@ -53,12 +55,13 @@ class Mesh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """A model size: layers under test and the model's own config fields."""
+    """A model size: layers under test, the model's own config fields, and the host memory that a test claims."""
 
     name: str
     about: str
     layers: int
     config: Mapping[str, object]
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,8 @@ class Environment:
     """What the tests run on: a Python, pinned requirements and a backend.
 
     Without ``values`` the devices compute none: assertions on values are waived and counted.
+    ``preload`` names modules that are imported once, before workers are forked; ``open_s`` is
+    about what starting a worker and opening a mesh takes.
     """
 
     name: str
@@ -77,17 +82,10 @@ class Environment:
     standin: str | None
     arch: str
     values: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """A host: its system mesh, or no shape where each worker gets a virtual one."""
-
-    name: str
-    about: str
-    shape: MeshShape | None
-    also_opens: tuple[MeshShape, ...]
-    runner: tuple[str, ...]
+    # No part of what a virtual environment depends on, whose digest is taken of the representation.
+    deadline: Deadline = field(default_factory=Deadline, repr=False)
+    preload: tuple[str, ...] = field(default=(), repr=False)
+    open_s: float = field(default=0.0, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +99,7 @@ class Tier:
     scales: tuple[str, ...]
     timeout_minutes: int
     suite: tuple[str, ...] = ()
+    reruns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +210,7 @@ class Matrix:
     includes: tuple[Rule, ...]
     excludes: tuple[Rule, ...]
     floors: tuple[Floor, ...]
+    quarantine: tuple[Entry, ...]
     sessions: Mapping[str, SessionSpec]
     defaults: Defaults
 

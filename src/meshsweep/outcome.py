@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,14 +10,18 @@ from typing import Any
 import pytest
 
 from meshsweep.measure import MEASURES, worst
+from meshsweep.stacks import Hang
 
 __all__ = ["INFRA", "Phases", "plain"]
 
 #: The property with which the setup of a test says that not the test, but its devices failed.
 INFRA = "infra"
 
-#: Longest failure text kept in the log; JUnit keeps it whole.
+#: Longest failure text, and longest captured output, kept in the log: the ends of both tell most.
 _TEXT_BYTES = 16_384
+
+#: What xdist puts in front of a failure; the worker has a field of its own, and a run that is resumed has others.
+_WORKER = re.compile(r"^\[gw\d+\] .*\n+")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,6 +34,8 @@ class Phases:
     duration_s: float = 0.0
     message: str = ""
     text: str = ""
+    out: str = ""
+    err: str = ""
     properties: dict[str, Any] = field(default_factory=dict)
     is_late: bool = False
 
@@ -44,7 +51,10 @@ class Phases:
             # A teardown often fails because the test did: the test's own words stay in front.
             self.message = "; ".join([self.message] * (self.outcome == "failed") + [_message(report)])
             self.outcome = "infra" if INFRA in self.properties else "failed"
-            self.text = f"{self.text}\n{report.longreprtext}".strip()[-_TEXT_BYTES:]
+            self.text = f"{self.text}\n{_WORKER.sub('', report.longreprtext)}".strip()[-_TEXT_BYTES:]
+            # The sections of a report hold what all phases up to it have printed.
+            self.out = _printed(report, "log", "stdout")
+            self.err = _printed(report, "stderr")
         elif report.skipped and self.outcome == "passed":
             self.outcome = "skipped"
             self.message = _skip_reason(report)
@@ -54,8 +64,24 @@ class Phases:
         self.outcome = "crashed"
         self.message = message
 
+    def hang(self, hang: Hang) -> None:
+        """Note that the worker was killed at the deadline of this test."""
+        self.outcome = "hang"
+        self.duration_s = hang.after_s
+        self.message = str(hang)
+        self.text = hang.stack[-_TEXT_BYTES:]
+        self.out, self.err = hang.out[-_TEXT_BYTES:], hang.err[-_TEXT_BYTES:]
+        self.properties["failure_type"] = "hang"
+
+    def settle(self, outcome: str) -> None:
+        """Take the outcome that was decided on; what it was before stays in the message."""
+        if outcome != self.outcome:
+            self.message = f"{self.outcome} on a slot that had just been spoiled: {self.message}"
+            self.outcome = outcome
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields of the event ``reported``."""
+        printed = {name: text for name, text in (("out", self.out), ("err", self.err)) if text}
         fields: dict[str, Any] = plain(
             {
                 "test": self.test,
@@ -65,6 +91,7 @@ class Phases:
                 "message": self.message,
                 "text": self.text,
                 "properties": self.properties,
+                **printed,
             }
         )
         return fields
@@ -101,6 +128,12 @@ def _message(report: pytest.TestReport) -> str:
     marked = [line[1:].strip() for line in lines if crash is None and line.startswith("E ")]
     prefix = "" if report.when == "call" else f"{report.when}: "
     return prefix + (marked or lines or ["failed"])[0].removeprefix("AssertionError: ")
+
+
+def _printed(report: pytest.TestReport, *kinds: str) -> str:
+    """Return the end of what a test has printed or logged, kind after kind."""
+    found = [text for kind in kinds for title, text in report.sections if title.startswith(f"Captured {kind}")]
+    return "\n".join(found)[-_TEXT_BYTES:]
 
 
 def _skip_reason(report: pytest.TestReport) -> str:

@@ -1,4 +1,4 @@
-"""Turn cells and a machine into a plan: waves of slots that are held at the same time."""
+"""Turn cells and a machine into a plan: what a run does, on what, with how many workers and how much memory."""
 
 from __future__ import annotations
 
@@ -8,83 +8,110 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from meshsweep.cell import Cell
-from meshsweep.matrix import Machine, Matrix
+from meshsweep.errors import SelectionError
+from meshsweep.machines import Machine
+from meshsweep.matrix import Matrix
 from meshsweep.selection import Expansion, Selection
-from meshsweep.slots import Slot, slots_for
+from meshsweep.slots import Slot, most, whole
 
 __all__ = ["Plan", "Wave", "make", "read", "write"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wave:
-    """Slots that are held at the same time, and the cells that they run."""
+    """Cells that one pytest session runs, and how many workers it may have at the same time.
+
+    ``alone`` is the slot of a session without workers.
+    """
 
     name: str
-    slots: tuple[Slot, ...]
+    workers: int
+    alone: Slot
     cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run will do: environment, machine, waves in order, and what was left out."""
+    """What a run will do: environment, host, tier, cells, and what was left out.
+
+    ``memory_bytes`` is what its tests may claim of the host's memory together; None: no bound.
+    """
 
     environment: str
-    machine: str
+    host: Machine
     tier: str
     waves: tuple[Wave, ...]
     included: tuple[tuple[Cell, str], ...]
     excluded: tuple[tuple[Cell, str], ...]
+    memory_bytes: int | None = None
+
+    @property
+    def machine(self) -> str:
+        """The name of the host."""
+        return self.host.name
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """Every cell of every wave, in order."""
+        """Every cell, in order."""
         return tuple(cell for wave in self.waves for cell in wave.cells)
 
 
-def make(matrix: Matrix, selection: Selection, expansion: Expansion, *, workers: int) -> Plan:
-    """Return the plan of an expansion on the selected machine.
+def make(
+    matrix: Matrix, selection: Selection, expansion: Expansion, *, workers: int, memory_bytes: int | None = None
+) -> Plan:
+    """Return the plan of an expansion on the selected machine, all of it in one session.
 
-    A virtual machine runs all cells in one wave; a real one cuts itself anew for each
-    mesh, so each mesh is a wave. Raises SelectionError for a mesh that fits no slot.
+    Raises SelectionError for meshes that fit no place of the machine, and for scales that need
+    more memory than there is.
     """
     machine = matrix.machines[selection.machine]
-    waves = [
-        Wave(name=f"wave-{number}", slots=_slots(matrix, machine, cells, workers), cells=cells)
-        for number, cells in enumerate(_batches(machine, expansion.cells))
-    ]
+    meshes = list(dict.fromkeys(cell.mesh for cell in expansion.cells))
+    _check(matrix, machine, expansion.cells, memory_bytes)
+    if machine.shape is not None:
+        workers = min(workers, max(most(machine, matrix.meshes[mesh].shape) for mesh in meshes))
+    wave = Wave(name="wave-0", workers=workers, alone=whole(machine), cells=expansion.cells)
     return Plan(
         environment=selection.environment,
-        machine=machine.name,
+        host=machine,
         tier=selection.tier,
-        waves=tuple(waves),
+        waves=(wave,),
         included=expansion.included,
         excluded=expansion.excluded,
+        memory_bytes=memory_bytes,
     )
 
 
-def _batches(machine: Machine, cells: Sequence[Cell]) -> list[tuple[Cell, ...]]:
-    if machine.shape is None:
-        return [tuple(cells)]
-    by_mesh: dict[str, list[Cell]] = {}
-    for cell in cells:
-        by_mesh.setdefault(cell.mesh, []).append(cell)
-    return [tuple(batch) for batch in by_mesh.values()]
-
-
-def _slots(matrix: Matrix, machine: Machine, cells: Sequence[Cell], workers: int) -> tuple[Slot, ...]:
-    return slots_for(machine, matrix.meshes[cells[0].mesh].shape, limit=workers)
+def _check(matrix: Matrix, machine: Machine, cells: Sequence[Cell], memory_bytes: int | None) -> None:
+    shapes = dict.fromkeys(matrix.meshes[cell.mesh].shape for cell in cells)
+    mistakes = [
+        f"mesh {shape} ({shape.devices} devices) does not fit machine {machine.name!r} "
+        f"(system mesh {machine.shape}); choose another --machine or a smaller mesh"
+        for shape in shapes
+        if machine.shape is not None and not machine.placements(shape)
+    ]
+    scales = dict.fromkeys(cell.scale for cell in cells)
+    mistakes += [
+        f"scale {name} claims {matrix.scales[name].memory_bytes / 1e9:.1f} GB of host memory, the budget is "
+        f"{memory_bytes / 1e9:.1f} GB; leave it out, or raise --memory"
+        for name in scales
+        if memory_bytes is not None and matrix.scales[name].memory_bytes > memory_bytes
+    ]
+    if mistakes:
+        raise SelectionError("\n".join(mistakes))
 
 
 def write(plan: Plan, path: Path) -> None:
     """Write a plan as JSON."""
     data = {
         "environment": plan.environment,
-        "machine": plan.machine,
+        "machine": plan.host.to_json(),
         "tier": plan.tier,
+        "memory_bytes": plan.memory_bytes,
         "waves": [
             {
                 "name": wave.name,
-                "slots": [slot.to_json() for slot in wave.slots],
+                "workers": wave.workers,
+                "alone": wave.alone.to_json(),
                 "cells": [str(cell) for cell in wave.cells],
             }
             for wave in plan.waves
@@ -100,12 +127,14 @@ def read(path: Path) -> Plan:
     data = json.loads(path.read_text(encoding="utf-8"))
     return Plan(
         environment=data["environment"],
-        machine=data["machine"],
+        host=Machine.from_json(data["machine"]),
         tier=data["tier"],
+        memory_bytes=data["memory_bytes"],
         waves=tuple(
             Wave(
                 name=wave["name"],
-                slots=tuple(Slot.from_json(slot) for slot in wave["slots"]),
+                workers=wave["workers"],
+                alone=Slot.from_json(wave["alone"]),
                 cells=tuple(Cell.parse(cell) for cell in wave["cells"]),
             )
             for wave in data["waves"]

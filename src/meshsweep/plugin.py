@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from meshsweep import backends, loader, plan, selection
 from meshsweep.cell import Cell
 from meshsweep.errors import UserError
 from meshsweep.expansion import Expander
+from meshsweep.leases import place
+from meshsweep.leases.use import Terms, Use
 from meshsweep.ledger import MEASURE
 from meshsweep.marks import MARK
 from meshsweep.matrix import Environment, Floor, Matrix
@@ -52,6 +55,8 @@ class Sweep:
 
 SWEEP = pytest.StashKey[Sweep]()
 POOL = pytest.StashKey[MeshPool]()
+#: Kept, since chips are held as long as it lives.
+USE = pytest.StashKey[Use]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -92,6 +97,8 @@ def _sweep(config: pytest.Config, matrix: Matrix) -> Sweep:
     if run := config.getoption("--meshsweep-run"):
         rundir = RunDir(Path(run))
         made = plan.read(rundir.plan)
+        # The host may have been detected: then no file declares it.
+        matrix = replace(matrix, machines={**matrix.machines, made.machine: made.host})
         wave = next(wave for wave in made.waves if wave.name == config.getoption("--meshsweep-wave"))
         return Sweep(
             matrix=matrix,
@@ -154,21 +161,73 @@ def _join(config: pytest.Config, sweep: Sweep) -> None:
     if is_worker or not distributes:
         _join_worker(config, sweep, backend)
     if sweep.rundir is not None and not is_worker:
-        from meshsweep.controller import Controller
+        _join_controller(config, sweep, sweep.rundir, backend, distributes=distributes)
 
-        assert sweep.wave is not None
-        controller = Controller(config, sweep.rundir, sweep.wave, sweep.environment)
-        config.pluginmanager.register(controller, "meshsweep-controller")
+
+def _join_controller(
+    config: pytest.Config, sweep: Sweep, rundir: RunDir, backend: backends.Backend, *, distributes: bool
+) -> None:
+    from meshsweep import leftover
+    from meshsweep.controller import Controller
+    from meshsweep.distribution import Distribution
+    from meshsweep.workers.nursery import PARENT, die_with
+    from meshsweep.workers.zygote import Zygote, can_fork
+
+    assert sweep.wave is not None
+    # A command that is killed leaves nothing behind: this process goes with it, its workers go with this process.
+    die_with(int(os.environ.pop(PARENT, os.getppid())))
+    reruns = leftover.begun(rundir).reruns if distributes else 0
+    controller = Controller(config, rundir, sweep.wave, reruns=reruns)
+    config.pluginmanager.register(controller, "meshsweep-controller")
+    if distributes:
+        environment = sweep.matrix.environments[sweep.environment]
+        can_fork_here = can_fork() and backend.forks
+        distribution = Distribution(
+            controller,
+            sweep.matrix,
+            plan.read(rundir.plan),
+            zygote=partial(Zygote, environment.preload, backend.variables) if can_fork_here else None,
+        )
+        config.pluginmanager.register(distribution, "meshsweep-distribution")
 
 
 def _join_worker(config: pytest.Config, sweep: Sweep, backend: backends.Backend) -> None:
-    from meshsweep import worker
+    from meshsweep import leftover, worker
 
-    given = getattr(config, "workerinput", {}).get("slot")
-    slot = Slot.from_json(given) if given else (sweep.wave.slots[0] if sweep.wave else None)
-    backend.activate(slot, [sweep.matrix.meshes[name] for name in dict.fromkeys(cell.mesh for cell in sweep.cells)])
+    slot = _slot(config, sweep)
+    _hold_chips(config, sweep, backend, slot)
+    meshes = [sweep.matrix.meshes[name] for name in dict.fromkeys(cell.mesh for cell in sweep.cells)]
+    backend.activate(slot, meshes, sweep.matrix.machines.get(slot.machine) if slot is not None else None)
     config.stash[POOL] = MeshPool(backend)
     worker.join(config, sweep.rundir, sweep.wave)
+    if sweep.rundir is not None and sweep.rundir.events.exists():
+        alone = not hasattr(config, "workerinput")
+        config.pluginmanager.register(leftover.Leave(sweep.rundir, sweep.environment, is_alone=alone))
+
+
+def _hold_chips(config: pytest.Config, sweep: Sweep, backend: backends.Backend, slot: Slot | None) -> None:
+    """Hold the chips of this process before it opens any, until it dies; a run without workers leases them itself."""
+    if slot is None or not slot.chips or config.option.collectonly:
+        return
+    told = getattr(config, "workerinput", {})
+    log = place.log(os.environ)
+    if "lease" in told:
+        config.stash[USE] = Terms.from_json(told["lease"]).use(log=log)
+    elif sweep.rundir is not None:
+        from meshsweep.leases.pool import Leases, wait
+
+        leases = Leases(place.find(os.environ), backend.inventory(slot.machine), sweep.rundir.path.name, log=log)
+        leased = sweep.matrix.machines[slot.machine].leased_with(slot.chips)
+        lease = wait(leases, leased, tell=lambda text: print(f"meshsweep: {text}"))  # noqa: T201
+        config.stash[USE] = lease.terms.use(log=log)
+
+
+def _slot(config: pytest.Config, sweep: Sweep) -> Slot | None:
+    """Return the slot of this process; a worker may have none, and then only collects."""
+    told = getattr(config, "workerinput", {})
+    if sweep.rundir is not None and "slot" in told:
+        return Slot.from_json(told["slot"]) if told["slot"] else None
+    return sweep.wave.alone if sweep.wave else None
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

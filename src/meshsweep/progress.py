@@ -6,6 +6,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -18,6 +19,12 @@ __all__ = ["Progress"]
 
 #: A log gets a sign of life at least this often, as long as tests end.
 _QUIET_S = 30.0
+
+#: The status line is drawn at most this often: a terminal may be slow.
+_SHOWN_S = 0.02
+
+#: A result is shown by itself where nothing was for so long.
+_IDLE_S = 0.5
 
 
 class Progress:
@@ -33,17 +40,20 @@ class Progress:
         self._running: dict[str, str] = {}
         self._done = 0
         self._printed = clock()
+        self._shown = -_SHOWN_S
 
-    @property
+    # Asked for with every test, and settled once pytest is configured.
+
+    @cached_property
     def _terminal(self) -> Any:
         return self._config.pluginmanager.getplugin("terminalreporter")
 
-    @property
+    @cached_property
     def _is_quiet(self) -> bool:
         # With -v pytest names every test itself.
         return self._terminal is not None and self._config.option.verbose == 0
 
-    @property
+    @cached_property
     def _is_live(self) -> bool:
         return self._is_quiet and bool(self._terminal.isatty)
 
@@ -79,6 +89,13 @@ class Progress:
             self._line(f"{self._count()}  {cell}  {_words(counts)}  {self._busy[cell]:.1f} s")
         elif self._clock() - self._printed > _QUIET_S and not self._is_live:
             self._line(f"{self._count()}  so far")
+        # The next test mostly starts at once, and is shown along with this result.
+        if self._done == len(self._cells) or self._clock() - self._shown >= _IDLE_S:
+            self._status()
+
+    def tell(self, text: str) -> None:
+        """Print what the user should know of the run."""
+        self._line(f"meshsweep: {text}")
         self._status()
 
     def end(self) -> None:
@@ -107,8 +124,9 @@ class Progress:
         self._printed = self._clock()
 
     def _status(self) -> None:
-        if not self._is_live:
+        if not self._is_live or (self._clock() - self._shown < _SHOWN_S and self._done < len(self._cells)):
             return
+        self._shown = self._clock()
         total = Counter[str]()
         for counts in self._seen.values():
             total.update(counts)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import os
 from pathlib import Path
 
 from rich import box
@@ -16,43 +15,50 @@ from meshsweep.errors import InfraError
 from meshsweep.ledger import BAD, Ledger
 from meshsweep.rundir import RunDir
 
-__all__ = ["show", "write", "write_files"]
+__all__ = ["show", "write_files"]
+
+#: What is worth a line of its own; tests that never ran are summed up.
+_STYLES = {**dict.fromkeys(BAD - {"not-run"}, "red"), "flaky": "yellow", "quarantined": "yellow"}
 
 
-def write(found: Ledger, rundir: RunDir, *, waves: Sequence[str]) -> Ledger:
-    """Write summary.xml, summary.json and summary.md of a run; returns the ledger with its notes.
+def write_files(found: Ledger, directory: Path) -> None:
+    """Write summary.xml, summary.json and summary.md of a ledger into a directory, each whole or not at all.
 
     Raises InfraError where the disk refuses; the event log stays as it is.
     """
-    return write_files(found, rundir.path, [rundir.junit(wave) for wave in waves])
-
-
-def write_files(found: Ledger, directory: Path, junit_files: Sequence[Path]) -> Ledger:
-    """Write the three summaries of a ledger into a directory; a note says what could not be merged."""
-    cases, damaged = junit.read_cases(junit_files)
-    found = replace(found, notes=damaged)
+    texts = {
+        "xml": junit.render(found, ledger.rows(found)),
+        "json": summary.as_json(found),
+        "md": summary.as_markdown(found),
+    }
     rundir = RunDir(directory)
     try:
-        junit.merge(found, ledger.rows(found), cases).write(str(rundir.summary("xml")), pretty=True)
-        rundir.summary("json").write_text(summary.as_json(found), encoding="utf-8")
-        rundir.summary("md").write_text(summary.as_markdown(found), encoding="utf-8")
+        for kind, text in texts.items():
+            part = directory / f".summary.{kind}.{os.getpid()}"
+            part.write_text(text, encoding="utf-8")
+            part.replace(rundir.summary(kind))
     except OSError as error:
-        raise InfraError(f"{directory}: cannot write the summary: {error.strerror}; events.jsonl is intact") from error
-    return found
+        raise InfraError(
+            f"{directory}: cannot write the summary: {error.strerror}; every result stays in events.jsonl: make room, "
+            "then `meshsweep resume`"
+        ) from error
 
 
 def show(found: Ledger, console: Console) -> None:
     """Print the table, what went wrong, and the verdict."""
     console.print(_table(found))
     for result in found.results:
-        if result.outcome in BAD - {"not-run"}:
-            console.print(Text(f"{result.outcome} {result.test}: {result.message}", style="red"), soft_wrap=True)
+        style = _STYLES.get(result.outcome)
+        if style is not None:
+            console.print(Text(f"{result.outcome} {result.test}: {result.message}", style=style), soft_wrap=True)
     _show_never_ran(found, console)
     for word, rows in (("included", found.included), ("excluded", found.excluded)):
         for cell, reason in rows:
             console.print(Text(f"{word} {cell}: {reason}", style="dim"), soft_wrap=True)
     for note in found.notes:
         console.print(Text(f"note: {note}", style="dim"), soft_wrap=True)
+    for warning in found.warnings:
+        console.print(Text(f"warning: {warning}", style="bold yellow"), soft_wrap=True)
     for problem in summary.problems(found):
         console.print(Text(problem, style="bold red"), soft_wrap=True)
     style = "bold green" if summary.exit_code(found) == 0 else "bold red"
@@ -61,12 +67,12 @@ def show(found: Ledger, console: Console) -> None:
 
 def _table(found: Ledger) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in summary.headings():
+    for title in summary.headings(found):
         is_text = title in ("cell", "in")
         table.add_column(title, justify="left" if is_text else "right", no_wrap=title == "cell")
     for row in ledger.rows(found):
         is_good = not row.problem and not any(row.counts.get(outcome) for outcome in BAD)
-        table.add_row(*summary.cells_of(row), style=None if is_good else "red")
+        table.add_row(*summary.cells_of(row, found), style=None if is_good else "red")
     return table
 
 

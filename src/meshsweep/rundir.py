@@ -37,6 +37,8 @@ class RunDir:
     def make_latest(self) -> None:
         """Point ``latest`` beside this run at it."""
         link = self.path.parent / f".latest-{self.path.name}"
+        # A process that was killed in here has left it.
+        link.unlink(missing_ok=True)
         link.symlink_to(self.path.name)
         link.replace(self.path.parent / "latest")
 
@@ -44,9 +46,9 @@ class RunDir:
         """Return the list of a wave's tests and their cells."""
         return self.path / f"{wave}.collection.json"
 
-    def junit(self, wave: str) -> Path:
-        """Return pytest's own JUnit file of a wave."""
-        return self.path / f"{wave}.junit.xml"
+    def stack(self, worker: str) -> Path:
+        """Return where a worker writes its stacks when it is asked."""
+        return self.path / "stacks" / f"{worker}.txt"
 
     def summary(self, kind: str) -> Path:
         """Return the summary in one format: xml, json or md."""
@@ -70,7 +72,9 @@ def create(
         path.mkdir(parents=True)
         (home / ".gitignore").write_text("*\n", encoding="utf-8")
     except OSError as error:
-        raise InfraError(f"{path}: cannot make the run directory: {error.strerror}") from error
+        raise InfraError(
+            f"{path}: cannot make the run directory: {error.strerror}; choose another place with --home"
+        ) from error
     return RunDir(path)
 
 

@@ -7,19 +7,23 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from meshsweep import history, ledger, plan, report
+from meshsweep import history, leftover, plan, runlock
 from meshsweep.errors import SelectionError
-from meshsweep.events import EventLog, read
+from meshsweep.events import EventLog, mend, read
+from meshsweep.fold import fold
+from meshsweep.job import Job
 from meshsweep.ledger import Ledger
 from meshsweep.plan import Plan, Wave
 from meshsweep.rundir import RunDir
+from meshsweep.workers.nursery import PARENT
 
-__all__ = ["one_thread", "pytest_command", "run"]
+__all__ = ["one_thread", "pytest_command", "resume", "run"]
 
 #: How long a wave gets to end by itself after Ctrl-C or SIGTERM before it is killed.
 _GRACE_S = 20.0
@@ -32,32 +36,72 @@ _ORDINARY = {0, 1}
 _INTERRUPTED, _INTERNAL_ERROR, _USAGE_ERROR, _NOTHING_COLLECTED = 2, 3, 4, 5
 
 
-def run(made: Plan, rundir: RunDir, *, root: Path, matrix: Path, suite: Sequence[str], extra: Sequence[str]) -> Ledger:
+def run(made: Plan, rundir: RunDir, job: Job) -> Ledger:
     """Run every wave of a plan, write the summaries, and return the ledger.
 
-    Raises SelectionError where pytest refuses its arguments or they leave no test to run.
+    Raises SelectionError where pytest refuses its arguments or they leave no test to run, and InfraError where
+    the disk refuses: what is recorded by then stays.
     """
+    with runlock.hold(rundir), _logging(rundir) as log:
+        plan.write(made, rundir.plan)
+        log.write("run-started", pid=os.getpid(), **_facts(made, rundir), **job.to_json())
+        return _session(made.waves, rundir, job, log)
+
+
+def resume(rundir: RunDir) -> Ledger:
+    """Run what a run has left to do, each test once more or for the first time, and return the ledger of all.
+
+    Raises UserError for a run that still lives or that never began.
+    """
+    with runlock.hold(rundir):
+        mend(rundir.events)
+        job, made = leftover.begun(rundir), plan.read(rundir.plan)
+        with _logging(rundir) as log:
+            log.write("resumed", pid=os.getpid())
+            waves = leftover.waves(made, rundir)
+            for wave in waves:
+                # The tests may be others by now.
+                rundir.collection(wave.name).unlink(missing_ok=True)
+            return _session(waves, rundir, job, log)
+
+
+@contextmanager
+def _logging(rundir: RunDir) -> Iterator[EventLog]:
     log = EventLog(rundir.events)
-    plan.write(made, rundir.plan)
-    log.write("run-started", **_facts(made, rundir, extra))
-    codes = []
     try:
-        for wave in made.waves:
-            command = pytest_command(rundir, wave, root=root, matrix=matrix, suite=suite)
-            # The user's own options come last and win.
-            codes.append(_run_wave([*command, *_run_options(rundir, wave), *extra], root, log))
-            if codes[-1] < 0 or codes[-1] == _INTERNAL_ERROR:
-                log.write("infra", text=f"{wave.name}: pytest ended with {_name(codes[-1])}")
-            if codes[-1] not in (*_ORDINARY, _NOTHING_COLLECTED) or _has_stopped(rundir):
-                break
-        log.write("run-finished", codes=codes)
+        yield log
     finally:
         log.close()
-    found = ledger.fold(read(rundir.events))
-    found = report.write(found, rundir, waves=[wave.name for wave in made.waves])
-    history.remember(rundir.history, found.results)
+
+
+def _session(waves: Sequence[Wave], rundir: RunDir, job: Job, log: EventLog) -> Ledger:
+    """Run waves one after another, and render what the run as a whole has come to."""
+    codes = []
+    began = log.write("session-started", waves=[wave.name for wave in waves])
+    for wave in waves:
+        command = pytest_command(rundir, wave, root=job.root, matrix=job.matrix, suite=job.suite)
+        # The user's own options come last and win.
+        codes.append(_run_wave([*command, *_run_options(wave), *job.arguments], job.root, log))
+        if codes[-1] < 0 or codes[-1] == _INTERNAL_ERROR:
+            log.write("infra", text=f"{wave.name}: pytest ended with {_name(codes[-1])}")
+        if codes[-1] not in (*_ORDINARY, _NOTHING_COLLECTED) or _has_stopped(rundir, began):
+            break
+    log.write("run-finished", codes=codes)
+    found = fold(read(rundir.events))
+    from meshsweep import report
+
+    report.write_files(found, rundir.path)
+    _remember(rundir, found, log)
     _check(codes, found)
     return found
+
+
+def _remember(rundir: RunDir, found: Ledger, log: EventLog) -> None:
+    """Add to the history what it has not got yet: a killed session has added nothing."""
+    last = max((event["t"] for event in read(rundir.events, "remembered")), default=0.0)
+    new = [result for result in found.results if result.started and result.started + result.duration_s > last]
+    history.remember(rundir.history, new)
+    log.write("remembered")
 
 
 def pytest_command(rundir: RunDir, wave: Wave, *, root: Path, matrix: Path, suite: Sequence[str]) -> list[str]:
@@ -79,24 +123,20 @@ def one_thread() -> dict[str, str]:
     return {"OMP_NUM_THREADS": "1", **os.environ}
 
 
-def _has_stopped(rundir: RunDir) -> bool:
+def _has_stopped(rundir: RunDir, began: float) -> bool:
     # After -x without workers pytest ends with the code of any failure.
-    return any(event["event"] == "stopped" for event in read(rundir.events))
+    return any(event["t"] >= began for event in read(rundir.events, "stopped"))
 
 
-def _run_options(rundir: RunDir, wave: Wave) -> list[str]:
+def _run_options(wave: Wave) -> list[str]:
     return [
-        *("-n", str(len(wave.slots))),
+        *("-n", str(wave.workers)),
         # Our own progress and list of what went wrong take the place of pytest's.
         *("-o", "console_output_style=classic", "--no-header", "-rN"),
-        # The other family holds no properties, and warns of them.
-        *("-o", "junit_family=xunit1"),
-        *("-o", "junit_logging=all"),
-        f"--junitxml={rundir.junit(wave.name)}",
     ]
 
 
-def _facts(made: Plan, rundir: RunDir, extra: Sequence[str]) -> dict[str, object]:
+def _facts(made: Plan, rundir: RunDir) -> dict[str, object]:
     return {
         "run": rundir.path.name,
         "environment": made.environment,
@@ -105,7 +145,6 @@ def _facts(made: Plan, rundir: RunDir, extra: Sequence[str]) -> dict[str, object
         "waves": {wave.name: [str(cell) for cell in wave.cells] for wave in made.waves},
         "included": [[str(cell), reason] for cell, reason in made.included],
         "excluded": [[str(cell), reason] for cell, reason in made.excluded],
-        "arguments": list(extra),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: _version(name) for name in ("meshsweep", "pytest", "pytest-xdist", "torch", "ttnn")},
@@ -121,9 +160,12 @@ def _version(name: str) -> str | None:
 
 def _run_wave(command: Sequence[str], root: Path, log: EventLog) -> int:
     """Return pytest's exit code, negative for a signal; Ctrl-C lets it write what it has."""
-    wave = subprocess.Popen(command, cwd=root, env=one_thread())
+    # pytest ends with this process, even where that is killed before pytest has asked the kernel for it.
+    wave = subprocess.Popen(command, cwd=root, env={**one_thread(), PARENT: str(os.getpid())})
     previous = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
+        # What is needed at the end takes a while to import, and pytest is busy anyway.
+        import_module("meshsweep.report")
         return wave.wait()
     except KeyboardInterrupt:
         log.write("interrupted")

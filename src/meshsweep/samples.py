@@ -10,6 +10,7 @@ from meshsweep import ledger, rundir
 from meshsweep.cell import Cell
 from meshsweep.errors import UserError
 from meshsweep.events import read
+from meshsweep.fold import fold
 from meshsweep.ledger import NO_CELL, Ledger, Result
 from meshsweep.measure import MEASURES
 from meshsweep.rundir import RunDir
@@ -40,7 +41,7 @@ def collect(home: Path, names: Sequence[str], *, everything: bool = False) -> tu
     runs = _all(home) if everything else [rundir.find(home, name) for name in names or [None]]  # type: ignore[list-item]
     found: dict[tuple[str, ...], Sample] = {}
     for run in runs:
-        for sample in of_ledger(ledger.fold(read(run.events))):
+        for sample in of_ledger(fold(read(run.events))):
             found[sample.environment, sample.test, sample.seed, sample.component, sample.measure] = sample
     if not found:
         listed = ", ".join(run.path.name for run in runs)

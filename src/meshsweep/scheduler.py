@@ -1,4 +1,4 @@
-"""An xdist scheduler that keeps one test in flight per worker.
+"""Carry out a dispatch with xdist's workers: a slot is opened by starting one, one test is in flight in each.
 
 xdist 3.8 sends batches, and its scope modes hang or repeat tests when a worker dies.
 Here a worker is sent its next test when it has reported the last one.
@@ -6,113 +6,311 @@ Here a worker is sent its next test when it has reported the last one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from xdist.report import report_collection_diff
 
+from meshsweep.attempts import Again
+from meshsweep.dispatch import Close, Dispatch, Open, Run, Task
 from meshsweep.errors import InfraError
-from meshsweep.queue import Queue, Task
+from meshsweep.probe import Healthy, Spoiled
+from meshsweep.slots import Slot
+from meshsweep.workers.crew import Crew, Worker
+from meshsweep.workers.ground import Ground
 
-__all__ = ["PullScheduling"]
+__all__ = ["Observer", "SlotScheduling"]
+
+#: So many workers may die one after another without any test in between, before the run is given up.
+_FRUITLESS = 3
 
 
-class PullScheduling:
-    """xdist's scheduler protocol over a Queue.
+class Observer(Protocol):
+    """Who writes down what happens, and decides which tests there are and which of them run again."""
 
-    ``make_queue`` turns collected ids into a queue; ``slot_of`` names a worker's slot;
-    ``sent`` is told of every test before it is sent.
+    def collected(self, ids: Sequence[str]) -> Dispatch:
+        """Take in the collection; returns the dispatch of what is to run."""
+
+    def tell(self) -> dict[str, object]:
+        """Return what every worker is told."""
+
+    def started(self, worker: Worker) -> None:
+        """Take in a worker that has been started."""
+
+    def ended(self, worker: Worker, error: str) -> None:
+        """Take in a worker that has ended, with its error where it died."""
+
+    def sent(self, test: str, worker: Worker) -> None:
+        """Take in a test, right before it is sent."""
+
+    def finished(self, test: str, worker: Worker, result: str | float) -> Again | None:
+        """Take in the end of a test; returns whether, and where not, it runs again."""
+
+    def is_condemned(self, worker: Worker) -> bool:
+        """Return, after a test has ended, whether its worker could not open its slot's mesh, or is being killed."""
+
+    def again(self, test: str) -> Again | None:
+        """Return whether, and where not, a test runs again in which its worker died."""
+
+    def given_up(self, test: str, reason: str) -> None:
+        """Take in a test that cannot run any more."""
+
+
+class SlotScheduling:
+    """xdist's scheduler protocol over a Dispatch, and what ``workers.session.Session`` asks beyond it.
+
+    Until the first worker has collected there is nothing to dispatch: on a virtual machine the first slots are
+    known even so; on any other one the first worker holds no slot and only collects.
     """
 
     def __init__(
         self,
+        crew: Crew,
+        ground: Ground,
+        observer: Observer,
         *,
-        make_queue: Callable[[list[str]], Queue],
-        slot_of: Callable[[str], str],
-        sent: Callable[[str, str], None],
+        size: int,
+        post: Callable[[Callable[[], None]], None],
+        max_deaths: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._make_queue = make_queue
-        self._slot_of = slot_of
-        self._sent = sent
-        self._queue: Queue | None = None
+        self._crew = crew
+        self._ground = ground
+        self._observer = observer
+        self._size = size
+        self._post = post
+        self._max_deaths = max_deaths
+        self._clock = clock
+        self._began = clock()
+        self._dispatch: Dispatch | None = None
         self._ids: list[str] = []
-        self._flying: dict[Any, Task | None] = {}
+        self._workers: dict[Any, Worker] = {}
+        self._named: dict[str, Any] = {}
         self._ready: set[Any] = set()
-        self._slots: dict[Any, str] = {}
+        self._open: dict[str, Worker] = {}
+        self._early: dict[str, Worker] = {}
+        self._flying: dict[Any, Task] = {}
+        self._sent: dict[Any, float] = {}
+        self._undone: dict[Any, Task | None] = {}
+        self._fallen: dict[Any, Slot] = {}
+        self._examined = 0
+        self._deaths = 0
+        self._fruitless = 0
+
+    # What xdist asks.
 
     @property
     def nodes(self) -> list[Any]:
         """The workers that are alive."""
-        return list(self._flying)
+        return list(self._workers)
 
     @property
     def collection_is_completed(self) -> bool:
         """Whether tests can be sent: from the first worker's collection on."""
-        return self._queue is not None
+        return self._dispatch is not None
 
     @property
     def tests_finished(self) -> bool:
-        """Whether every test has been reported."""
-        return self._queue is not None and not self.has_pending
+        """Whether every test has ended."""
+        return self._dispatch is not None and self._dispatch.is_finished
 
     @property
     def has_pending(self) -> bool:
         """Whether a test waits or is in flight."""
-        return bool(self._queue) or any(self._flying.values())
+        return self._dispatch is not None and not self._dispatch.is_finished
 
     def add_node(self, node: Any) -> None:
-        """Take in a worker that has started."""
-        self._flying[node] = None
-        # Asked now: when a worker has died, its slot has been taken back already.
-        self._slots[node] = self._slot_of(node.gateway.id)
+        """Xdist tells of a worker whose session has begun; it is known here since its process was started."""
 
     def add_node_collection(self, node: Any, collection: Sequence[str]) -> None:
         """Take in what a worker has collected; all must have collected the same.
 
         Raises InfraError with the difference where they did not.
         """
-        if self._queue is None:
+        if self._dispatch is None:
             self._ids = list(collection)
-            self._queue = self._make_queue(self._ids)
+            self._dispatch = self._observer.collected(self._ids)
         elif list(collection) != self._ids:
             difference = report_collection_diff(self._ids, collection, "the first worker", node.gateway.id)
             raise InfraError(difference or "workers collected different tests")
         self._ready.add(node)
+        self._announce(self._workers[node])
 
     def schedule(self) -> None:
-        """Send a test to every worker that has none."""
-        for node in self._flying:
-            self._feed(node)
+        """Xdist says that tests may be sent: ``act`` does that."""
 
-    def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
-        """Note a finished test and send the worker its next one."""
-        self._flying[node] = None
-        self._feed(node)
+    def mark_test_complete(self, node: Any, item_index: int, duration: str | float = 0) -> None:
+        """Take in the end of a test; ``duration`` is what the worker tells of it."""
+        worker, task, began = self._workers[node], self._flying.pop(node), self._sent.pop(node)
+        assert self._dispatch is not None
+        assert worker.slot is not None
+        self._fruitless = 0
+        decision = self._observer.finished(self._ids[item_index], worker, duration)
+        self._dispatch.done(worker.slot.name, item_index, self._clock() - began)
+        if decision is not None:
+            self._dispatch.again(task, avoid=decision.avoid)
+        if self._observer.is_condemned(worker):
+            self._condemn(node, worker.slot)
+
+    def passed(self, name: str, index: int, result: str) -> None:
+        """Take in a test that has passed, in the words of the worker of that name."""
+        self.mark_test_complete(self._named[name], index, result)
 
     def remove_node(self, node: Any) -> str | None:
-        """Forget a worker that ended; returns the test that it died in, if any."""
-        task = self._flying.pop(node)
-        self._ready.discard(node)
-        if self._queue is not None:
-            self._queue.release(self._slots[node])
+        """Forget a worker that has ended in order; returns the test that it left undone, if any."""
+        worker = self._forget(node)
+        self._observer.ended(worker, "")
+        worker.dismiss()
+        if worker.slot is not None:
+            self._ground.leave(worker.slot)
+            if self._open.pop(worker.slot.name, None) is not None and self._dispatch is not None:
+                self._dispatch.closed(worker.slot.name)
+        task = self._flying.pop(node, None)
         return self._ids[task.index] if task is not None else None
 
     def mark_test_pending(self, item: str) -> None:
-        """Xdist asks for this to run a test again; a crash is final here."""
+        """Xdist asks for this to run a test again; that is decided elsewhere."""
         raise NotImplementedError(f"{item}: rerunning a test is not offered")
 
     def remove_pending_tests_from_node(self, node: Any, indices: Sequence[int]) -> None:
         """Xdist asks for this after stealing; nothing waits at a worker here."""
         raise NotImplementedError("nothing waits at a worker: there is nothing to steal")
 
-    def _feed(self, node: Any) -> None:
-        if self._queue is None or node not in self._ready or self._flying[node] is not None:
+    # What the session asks.
+
+    def act(self) -> None:
+        """Do what is due: start workers, send tests, end workers."""
+        if self._dispatch is None:
+            if not self._workers:
+                self._begin()
             return
-        if node.shutting_down:
+        for chips in self._ground.freed():
+            self._dispatch.available(chips)
+        for chips in self._ground.forfeited():
+            self._dispatch.spoiled(chips)
+        # A slot whose worker has been waiting for it is ready at once.
+        while sum(map(self._do, self._dispatch.actions(self._clock() - self._began))):
+            pass
+        for task, reason in self._dispatch.impossible():
+            self._observer.given_up(self._ids[task.index], reason)
+        # There are fewer tests than workers.
+        for worker in self._early.values():
+            worker.node.shutdown()
+        self._early = {}
+
+    def lost(self, node: Any, error: object) -> str | None:
+        """Take in a worker that died; returns the test that it died in, if any. ``recover`` must follow."""
+        worker = self._forget(node)
+        # It may only have gone silent: what it holds must be free before anybody looks at it.
+        worker.kill()
+        task = self._flying.pop(node, None)
+        if node in self._fallen:
+            self._observer.ended(worker, "")
+        else:
+            self._deaths += 1
+            self._fruitless = 0 if task else self._fruitless + 1
+            self._observer.ended(worker, str(error))
+        if worker.slot is not None and self._open.pop(worker.slot.name, None) is not None:
+            assert self._dispatch is not None
+            self._dispatch.lost(worker.slot.name)
+            self._fallen[node] = worker.slot
+        self._undone[node] = task
+        return self._ids[task.index] if task is not None else None
+
+    def recover(self, node: Any) -> None:
+        """Decide what becomes of a dead worker's test and of its chips."""
+        task, slot = self._undone.pop(node), self._fallen.pop(node, None)
+        if task is not None and (decision := self._observer.again(self._ids[task.index])) is not None:
+            assert self._dispatch is not None
+            self._dispatch.again(task, avoid=decision.avoid)
+        if slot is not None:
+            self._examined += 1
+            self._ground.examine(slot, lambda verdict: self._post(lambda: self._settle(slot, verdict)))
+
+    def gives_up(self) -> str | None:
+        """Return why the run should end before its tests have, if it should."""
+        if self._max_deaths is not None and self._deaths > self._max_deaths:
+            return f"maximum crashed workers reached: {self._max_deaths}"
+        if self._fruitless >= _FRUITLESS:
+            return f"{self._fruitless} workers in a row died before they had run any test"
+        is_waiting = self._workers or self._examined or self._ground.is_waiting
+        return None if is_waiting or self._dispatch is None else "no slot can be opened"
+
+    # How it is done.
+
+    def _begin(self) -> None:
+        machine = self._ground.machine
+        if machine.shape is not None:
+            self._start(None, {})
             return
-        task = self._queue.take(self._slots[node])
-        if task is None:
-            return
-        self._sent(self._ids[task.index], node.gateway.id)
-        self._flying[node] = task
-        node.send_runtest_some([task.index])
+        for number in range(self._size):
+            slot = Slot(name=f"{machine.name}.{number}", machine=machine.name, chips=())
+            self._early[slot.name] = self._start(slot, {})
+
+    def _do(self, action: Open | Run | Close) -> bool:
+        """Carry out an action; returns whether another may follow from it."""
+        if isinstance(action, Open):
+            self._open_slot(action.slot)
+            return True
+        if isinstance(action, Run):
+            self._run(self._open[action.slot], action.task)
+        else:
+            self._open[action.slot].node.shutdown()
+        return False
+
+    def _open_slot(self, slot: Slot) -> None:
+        assert self._dispatch is not None
+        worker = self._early.pop(slot.name, None)
+        if worker is None:
+            given = self._ground.take(slot)
+            if given is None:
+                self._dispatch.refused(slot.name)
+                return
+            worker = self._start(slot, given)
+        self._open[slot.name] = worker
+        self._announce(worker)
+
+    def _announce(self, worker: Worker) -> None:
+        """Tell the dispatch of a slot whose worker has collected."""
+        if worker.slot is None:
+            worker.node.shutdown()
+        elif worker.node in self._ready and self._open.get(worker.slot.name) is worker:
+            assert self._dispatch is not None
+            self._dispatch.opened(worker.slot.name)
+
+    def _start(self, slot: Slot | None, given: dict[str, object]) -> Worker:
+        worker = self._crew.start(slot, {**given, **self._observer.tell()})
+        self._workers[worker.node] = worker
+        self._named[worker.name] = worker.node
+        self._observer.started(worker)
+        return worker
+
+    def _run(self, worker: Worker, task: Task) -> None:
+        self._observer.sent(self._ids[task.index], worker)
+        self._flying[worker.node] = task
+        self._sent[worker.node] = self._clock()
+        self._crew.run(worker, task.index)
+
+    def _condemn(self, node: Any, slot: Slot) -> None:
+        """End a worker that must get no further test, and have its chips looked at."""
+        assert self._dispatch is not None
+        self._fallen[node] = slot
+        self._open.pop(slot.name).kill()
+        self._dispatch.lost(slot.name)
+
+    def _settle(self, slot: Slot, verdict: Healthy | Spoiled) -> None:
+        assert self._dispatch is not None
+        self._examined -= 1
+        spoiled = self._ground.conclude(slot, verdict)
+        if spoiled:
+            self._dispatch.spoiled(spoiled)
+        if sound := self._ground.machine.leased_with(slot.chips) - spoiled:
+            self._dispatch.available(sound)
+
+    def _forget(self, node: Any) -> Worker:
+        self._ready.discard(node)
+        worker = self._workers.pop(node)
+        if worker.slot is not None and self._early.get(worker.slot.name) is worker:
+            del self._early[worker.slot.name]
+        return worker

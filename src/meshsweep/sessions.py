@@ -39,7 +39,7 @@ _STAMP = "meshsweep-pins.txt"
 
 
 def declare_sessions(noxfile: str | Path, *, argv: Sequence[str] | None = None) -> None:
-    """Declare ``mesh_<shape>``, ``sweep``, ``report``, ``thresholds`` and the project's own sessions.
+    """Declare ``mesh_<shape>``, ``sweep``, ``resume``, ``report``, ``thresholds`` and the project's own sessions.
 
     ``noxfile`` is the path of the calling noxfile: ``matrix/`` is looked for beside it.
     ``argv`` is nox's command line, read for ``--env`` after ``--``. A mistake in the
@@ -86,6 +86,7 @@ class _Declaration:
         for mesh in self._matrix.meshes:
             self._declare(f"mesh_{mesh}", ["run", "--mesh", mesh], f"Run the suite on a {mesh} mesh.", ["mesh"])
         self._declare("sweep", ["run"], "Run the suite on every mesh of a tier.")
+        self._declare("resume", ["resume"], "Run what the last run was kept from.")
         self._declare("report", ["report"], "Show the summary of the last run, or merge several.")
         self._declare("thresholds", ["thresholds"], "Show what the last run measured beside the floors, or raise them.")
         for environment in self._matrix.environments.values():

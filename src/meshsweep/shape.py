@@ -1,7 +1,4 @@
-"""The shape of a device mesh, and the rectangles a machine can be cut into.
-
-Everything here is arithmetic on shapes: no device is opened.
-"""
+"""The shape of a device mesh."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from dataclasses import dataclass
 
 from meshsweep.errors import UserError
 
-__all__ = ["MeshShape", "cut"]
+__all__ = ["MeshShape"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -37,17 +34,3 @@ class MeshShape:
 
     def __str__(self) -> str:
         return f"{self.rows}x{self.cols}"
-
-
-def cut(machine: MeshShape, shape: MeshShape) -> tuple[tuple[int, ...], ...]:
-    """Return the device ids of every ``shape`` rectangle of a machine, row-major.
-
-    A remainder that cannot hold a whole rectangle is left out; no rectangle fits: empty.
-    """
-    return tuple(
-        tuple(
-            row * machine.cols + col for row in range(top, top + shape.rows) for col in range(left, left + shape.cols)
-        )
-        for top in range(0, machine.rows - shape.rows + 1, shape.rows)
-        for left in range(0, machine.cols - shape.cols + 1, shape.cols)
-    )

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
-from meshsweep.ledger import BAD, Ledger, Result, Row, rows, short_name
+from meshsweep.ledger import BAD, OUTCOMES, Ledger, Result, Row, rows, short_name
 from meshsweep.words import count
 
 __all__ = [
-    "COLUMNS",
     "MARKDOWN_BYTES",
     "as_json",
     "as_markdown",
     "cells_of",
+    "columns",
     "exit_code",
     "headings",
     "problems",
@@ -27,13 +28,12 @@ __all__ = [
     "verdict",
 ]
 
-#: Columns of the table after the cell, in order, and the outcomes that each counts.
-COLUMNS: Mapping[str, frozenset[str]] = {
-    "passed": frozenset({"passed"}),
-    "failed": frozenset({"failed", "crashed", "infra"}),
-    "skipped": frozenset({"skipped", "xfailed"}),
-    "never ran": frozenset({"not-run"}),
-}
+#: Columns that every table has; other outcomes get one where there is something to show.
+_ALWAYS = ("passed", "failed", "skipped", "not-run")
+
+_TITLES = {"not-run": "never ran"}
+
+_FIELDS = tuple(field.name for field in fields(Result))
 
 #: GitHub refuses a step summary above 1 MiB, so ours stays below by leaving details out.
 MARKDOWN_BYTES = 900_000
@@ -49,6 +49,9 @@ def problems(ledger: Ledger) -> tuple[str, ...]:
     lines += [f"{_several(cells)}: {problem}" for problem, cells in by_problem.items()]
     if ledger.interrupted:
         lines.append("the run was interrupted")
+    flaky = sum(result.outcome == "flaky" for result in ledger.results)
+    if flaky and any(run.get("strict_flaky") for run in ledger.runs):
+        lines.append(f"{count(flaky, 'test')} flaky, which --strict-flaky takes for a failure")
     if not ledger.results and not lines:
         lines.append("no test was planned")
     return tuple(lines)
@@ -61,16 +64,22 @@ def _several(cells: Sequence[str]) -> str:
 def exit_code(ledger: Ledger) -> int:
     """Return 0 only if everything planned ran and passed; 1 for failures; 3 where only infrastructure failed."""
     outcomes = {result.outcome for result in ledger.results}
-    if outcomes & {"failed", "crashed"} or ledger.interrupted:
+    if outcomes & {"failed", "hang", "crashed"} or ledger.interrupted:
         return 1
-    if "infra" in outcomes or ledger.infra:
+    if outcomes & {"infra", "collateral"} or ledger.infra:
         return 3
     return 1 if outcomes & BAD or problems(ledger) else 0
 
 
-def cells_of(row: Row) -> list[str]:
+def columns(ledger: Ledger) -> tuple[str, ...]:
+    """Return the outcomes that the table counts, in order: four always, others where they occur."""
+    seen = {result.outcome for result in ledger.results}
+    return tuple(outcome for outcome in OUTCOMES if outcome in _ALWAYS or outcome in seen)
+
+
+def cells_of(row: Row, ledger: Ledger) -> list[str]:
     """Return the columns of a row as text, the cell first."""
-    counts = [sum(row.counts.get(outcome, 0) for outcome in wanted) for wanted in COLUMNS.values()]
+    counts = [row.counts.get(outcome, 0) for outcome in columns(ledger)]
     pcc = _waived(row.waived) if row.pcc is None else f"{row.pcc:.5f}"
     return [row.cell, str(row.planned), *(str(c) if c else "-" for c in counts), pcc, row.pcc_test, f"{row.busy_s:.1f}"]
 
@@ -79,15 +88,16 @@ def _waived(number: int) -> str:
     return f"{number} waived" if number else ""
 
 
-def headings() -> list[str]:
+def headings(ledger: Ledger) -> list[str]:
     """Return the column titles that go with ``cells_of``."""
-    return ["cell", "planned", *COLUMNS, "lowest PCC", "in", "time s"]
+    titles = (_TITLES.get(outcome, outcome) for outcome in columns(ledger))
+    return ["cell", "planned", *titles, "lowest PCC", "in", "time s"]
 
 
 def totals(ledger: Ledger) -> str:
     """Return one sentence that says it all."""
-    counts = {title: sum(result.outcome in wanted for result in ledger.results) for title, wanted in COLUMNS.items()}
-    said = ", ".join(f"{number} {title}" for title, number in counts.items() if number)
+    seen = Counter(result.outcome for result in ledger.results)
+    said = ", ".join(f"{seen[outcome]} {_TITLES.get(outcome, outcome)}" for outcome in OUTCOMES if seen[outcome])
     busy = sum(result.duration_s for result in ledger.results)
     opened = f"{count(ledger.mesh_opens, 'mesh', 'meshes')} opened in {ledger.mesh_open_s:.2f} s"
     waived = f"; {count(ledger.waived, 'comparison')} of values waived" if ledger.waived else ""
@@ -102,6 +112,7 @@ def as_json(ledger: Ledger) -> str:
     data = {
         "exit_code": exit_code(ledger),
         "problems": problems(ledger),
+        "warnings": ledger.warnings,
         "wall_s": ledger.wall_s,
         "mesh_opens": ledger.mesh_opens,
         "mesh_open_s": ledger.mesh_open_s,
@@ -109,10 +120,30 @@ def as_json(ledger: Ledger) -> str:
         "included": [{"cell": cell, "reason": reason} for cell, reason in ledger.included],
         "excluded": [{"cell": cell, "reason": reason} for cell, reason in ledger.excluded],
         "cells": [asdict(row) for row in rows(ledger)],
-        "results": [asdict(result) for result in ledger.results],
+        "results": [_as_dict(result) for result in ledger.results],
         "runs": ledger.runs,
     }
-    return json.dumps(_finite(data), indent=1, default=str) + "\n"
+    return "{\n" + ",\n".join(f'"{key}": {_lines(value)}' for key, value in data.items()) + "\n}\n"
+
+
+def _as_dict(result: Result) -> dict[str, Any]:
+    # dataclasses.asdict copies all that is inside, which takes seconds for ten thousand results.
+    found = {name: getattr(result, name) for name in _FIELDS}
+    return found if not result.earlier else {**found, "earlier": [asdict(attempt) for attempt in result.earlier]}
+
+
+def _lines(value: Any) -> str:
+    """Return a value as JSON, the items of a list a line each: json's own indentation is many times slower."""
+    if isinstance(value, list | tuple) and value:
+        return "[\n" + ",\n".join(_dumps(item) for item in value) + "\n]"
+    return _dumps(value)
+
+
+def _dumps(value: Any) -> str:
+    try:
+        return json.dumps(value, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), default=str)
 
 
 def _finite(value: Any) -> Any:
@@ -130,7 +161,8 @@ def as_markdown(ledger: Ledger, *, limit: int = MARKDOWN_BYTES) -> str:
     """Return the summary as Markdown of at most ``limit`` bytes: verdict, table, failures."""
     parts = [f"# meshsweep: {verdict(ledger)}\n\n{totals(ledger)}\n"]
     parts += [f"\n- **{problem}**" for problem in problems(ledger)]
-    parts.append("\n\n" + _table(headings(), [cells_of(row) for row in rows(ledger)]))
+    parts += [f"\n- Warning: {warning}" for warning in ledger.warnings]
+    parts.append("\n\n" + _table(headings(ledger), [cells_of(row, ledger) for row in rows(ledger)]))
     parts += [f"\nNote: {note}\n" for note in ledger.notes]
     for title, reasons in (("Included", ledger.included), ("Excluded", ledger.excluded)):
         if reasons:
@@ -140,8 +172,12 @@ def as_markdown(ledger: Ledger, *, limit: int = MARKDOWN_BYTES) -> str:
 
 
 def verdict(ledger: Ledger) -> str:
-    """Return the verdict in a word."""
-    return {0: "passed", 1: "failed", 3: "infrastructure failed"}[exit_code(ledger)]
+    """Return the verdict in a word, and what a green one hides: ``passed, 2 flaky``."""
+    code = exit_code(ledger)
+    if code:
+        return "failed" if code == 1 else "infrastructure failed"
+    hidden = {outcome: sum(r.outcome == outcome for r in ledger.results) for outcome in ("flaky", "quarantined")}
+    return ", ".join(["passed", *(f"{number} {outcome}" for outcome, number in hidden.items() if number)])
 
 
 def _table(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -152,10 +188,12 @@ def _table(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def _failures(results: Sequence[Result]) -> list[str]:
-    bad = [result for result in results if result.outcome in BAD]
-    if not bad:
-        return []
-    return ["\n## What went wrong\n", *(_failure(result) for result in bad)]
+    parts = []
+    titles = {"What went wrong": BAD, "Flaky": {"flaky"}, "In quarantine": {"quarantined"}}
+    for title, outcomes in titles.items():
+        found = [_failure(result) for result in results if result.outcome in outcomes]
+        parts += [f"\n## {title}\n", *found] if found else []
+    return parts
 
 
 def _failure(result: Result) -> str:

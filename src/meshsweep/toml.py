@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,18 @@ class Table:
         """Return a whole number of at least 1."""
         return self._get(key, default, lambda v: _is_int(v) and v >= 1, "a whole number of at least 1")
 
+    def whole(self, key: str, default: Any = _REQUIRED) -> Any:
+        """Return a whole number of at least 0."""
+        return self._get(key, default, lambda v: _is_int(v) and v >= 0, "a whole number of at least 0")
+
     def number(self, key: str, default: Any = _REQUIRED, *, low: float, high: float) -> Any:
         """Return a number between two bounds, both allowed."""
         expected = f"a number from {low:g} to {high:g}"
         return self._get(key, default, lambda v: _is_number(v) and low <= v <= high, expected)
+
+    def day(self, key: str, default: Any = _REQUIRED) -> Any:
+        """Return a day."""
+        return self._get(key, default, lambda v: type(v) is date, "a day without quotes, such as 2026-01-31")
 
     def texts(self, key: str, default: Any = _REQUIRED) -> Any:
         """Return a tuple of strings; one string alone counts as a list of one."""
@@ -91,6 +100,15 @@ class Table:
         """Return mesh shapes; none where the key is missing."""
         shapes = (self._shape(key, text) for text in self.texts(key, ()))
         return tuple(shape for shape in shapes if shape is not None)
+
+    def numbers(self, key: str, default: Any = _REQUIRED) -> tuple[int, ...]:
+        """Return a tuple of whole numbers, at least one."""
+        return tuple(self._get(key, default, _is_numbers, "a list of whole numbers") or ())
+
+    def grid(self, key: str, default: Any = _REQUIRED) -> tuple[tuple[int, ...], ...]:
+        """Return rows of whole numbers."""
+        value = self._get(key, default, _is_grid, "a list of lists of whole numbers")
+        return tuple(tuple(row) for row in value or ())
 
     def table(self, key: str, default: Any = _REQUIRED) -> Table:
         """Return a table inside this one, empty and silent where it is missing or no table."""
@@ -212,6 +230,14 @@ def _unheard(mistake: str) -> None:
 
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_numbers(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(_is_int(v) and v >= 0 for v in value)
+
+
+def _is_grid(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_numbers, value))
 
 
 def _is_number(value: object) -> bool:

@@ -6,21 +6,26 @@ Ours runs what it was given and tears down to the shared parents while it waits.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import time
-from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from meshsweep import stacks
 from meshsweep.expansion import cell_of
-from meshsweep.outcome import plain
 from meshsweep.plan import Wave
 from meshsweep.rundir import RunDir
+from meshsweep.workers.nursery import die_with
+from meshsweep.workers.reporter import Reporter
+from meshsweep.workers.wire import Wire
 
-__all__ = ["CollectionFile", "PlainReports", "WorkerLoop", "join"]
+__all__ = ["CollectionFile", "WorkerLoop", "join"]
+
+#: How many properties a test was collected with.
+_GIVEN = pytest.StashKey[int]()
 
 
 def join(config: pytest.Config, rundir: RunDir | None, wave: Wave | None) -> None:
@@ -29,7 +34,9 @@ def join(config: pytest.Config, rundir: RunDir | None, wave: Wave | None) -> Non
         return
     config.pluginmanager.register(CollectionFile(rundir.collection(wave.name)), "meshsweep-collection")
     if hasattr(config, "workerinput"):
-        config.pluginmanager.register(PlainReports(), "meshsweep-reports")
+        # No worker outlives its controller, be it killed, or the worker deaf in native code.
+        die_with(os.getppid())
+        stacks.arm(rundir.stack(config.workerinput["workerid"]))
         config.pluginmanager.register(WorkerLoop(config), "meshsweep-loop")
 
 
@@ -55,55 +62,48 @@ class CollectionFile:
         part.replace(self._path)
 
 
-class PlainReports:
-    """Makes reports fit for the way to the controller.
-
-    xdist ends the whole run when a test has recorded a tensor, or failed with half a
-    surrogate pair in its message.
-    """
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_report_to_serializable(self, report: object) -> Generator[None, Any, Any]:
-        """Replace what execnet cannot send."""
-        return plain((yield))
-
-
 class WorkerLoop:
     """Runs one test at a time as the controller sends them."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self._config = config
+        # xdist sends its module as source, so the class is not the one that can be imported here.
+        plugins = config.pluginmanager.get_plugins()
+        self._xdist = next(plugin for plugin in plugins if type(plugin).__name__ == "WorkerInteractor")
+        is_terse = config.workerinput["is_terse"]  # type: ignore[attr-defined]
+        self._wire = Wire(config.workerinput["wire"], config.workerinput["workerid"])  # type: ignore[attr-defined]
+        self._reporter = Reporter(config, self._xdist, self._wire, is_terse=is_terse)
+        config.pluginmanager.register(self._reporter, "meshsweep-reporter")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Take the place of xdist's loop, until the controller says shutdown."""
-        xdist = self._interactor()
-        xdist.channel.setcallback(lambda command: _receive(xdist, command), endmarker=None)
+        """Take the place of xdist's loop, until the controller says shutdown or has gone."""
+        # What stands now stands for good: the collector need not look at ten thousand tests again and again.
+        gc.freeze()
+        # All that xdist still sends is the command to shut down; the end marker says that the controller has gone.
+        self._xdist.channel.setcallback(lambda _: self._wire.stop(), endmarker=None)
         last: pytest.Item | None = None
-        while isinstance(index := xdist.torun.get(), int):
+        while (index := self._wire.receive()) is not None:
             item = session.items[index]
-            if last is not None:
+            # The last test was torn down to its parent: where that is shared, nothing is left to end.
+            if last is not None and last.parent is not item.parent:
                 self._leave(last, item)
-            xdist.item_index = index
+            self._xdist.item_index = index
             last = item
-            self._run(xdist, item, index)
+            self._run(item, index)
             if session.shouldfail or session.shouldstop:
                 break
         if last is not None:
             self._leave(last, None)
         return True
 
-    def _interactor(self) -> Any:
-        # xdist sends its module as source, so the class is not the one that can be imported here.
-        plugins = self._config.pluginmanager.get_plugins()
-        return next(plugin for plugin in plugins if type(plugin).__name__ == "WorkerInteractor")
-
-    @staticmethod
-    def _run(xdist: Any, item: pytest.Item, index: int) -> None:
+    def _run(self, item: pytest.Item, index: int) -> None:
+        # An attempt knows nothing of what an earlier one in this process has recorded and printed.
+        del item.user_properties[item.stash.setdefault(_GIVEN, len(item.user_properties)) :]
+        item._report_sections.clear()  # noqa: SLF001 - pytest runs an item once
         start = time.perf_counter()
         # The parent as "next item": fixtures of the function end, wider ones stay.
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=item.parent)
-        xdist.sendevent("runtest_protocol_complete", item_index=index, duration=time.perf_counter() - start)
+        self._reporter.complete(index, time.perf_counter() - start)
 
     @staticmethod
     def _leave(last: pytest.Item, following: pytest.Item | None) -> None:
@@ -116,11 +116,3 @@ class WorkerLoop:
         if call.excinfo is not None:
             report = last.ihook.pytest_runtest_makereport(item=last, call=call)
             last.ihook.pytest_runtest_logreport(report=report)
-
-
-def _receive(xdist: Any, command: Any) -> None:
-    if command is None:
-        # The controller has gone: whatever is no index ends the loop.
-        xdist.torun.put(None)
-    else:
-        xdist.handle_command(command)

@@ -53,7 +53,7 @@ MATRIX = {
         [machines.t3k]
         about = "eight chips"
         shape = "2x4"
-        also_opens = "1x8"
+        rings = "1x8"
         runner = ["self-hosted", "t3k"]
         [machines.galaxy]
         about = "32 chips"
@@ -128,12 +128,20 @@ TTNN = """
         FABRIC_1D = "FABRIC_1D"
         DISABLED = "DISABLED"
 
-    class MeshShape:
-        def __init__(self, rows, cols):
-            self.text = f"{rows}x{cols}"
+    class MeshShape(tuple):
+        def __new__(cls, rows, cols):
+            made = super().__new__(cls, (rows, cols))
+            made.text = f"{rows}x{cols}"
+            return made
 
     class MeshDevice:
         is_open = True
+
+        def __init__(self, shape):
+            self.shape = shape
+
+        def get_num_devices(self):
+            return self.shape[0] * self.shape[1]
 
     def note(text):
         with open(os.path.join(os.path.dirname(__file__), "devices.log"), "a") as log:
@@ -146,7 +154,7 @@ TTNN = """
         if os.environ.get("BROKEN_MESH") == mesh_shape.text:
             raise RuntimeError("no such devices")
         note(f"open {mesh_shape.text} on {os.environ.get('TT_VISIBLE_DEVICES', 'anything')}")
-        return MeshDevice()
+        return MeshDevice(mesh_shape)
 
     def close_mesh_device(device):
         device.is_open = False
@@ -200,7 +208,7 @@ class Project:
         done = subprocess.run(
             [sys.executable, *command],
             cwd=self.root,
-            env=environment(**env),
+            env=environment(**{**self.places(), **env}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -210,6 +218,10 @@ class Project:
             start_new_session=True,
         )
         return Done(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    def places(self) -> dict[str, str]:
+        """Return where this project's commands keep what a host's commands share."""
+        return {"MESHSWEEP_LEASES": str(self.root / "leases"), "XDG_CACHE_HOME": str(self.root / "cache")}
 
     def meshsweep(self, *arguments: str, **env: str) -> Done:
         """Run the command ``meshsweep``."""

@@ -18,7 +18,7 @@ OURS = {"meshsweep", "ttemu", "gptoss"}
 
 #: What each package may import beyond the standard library and itself.
 ALLOWED = {
-    "meshsweep": {"junitparser", "nox", "pytest", "rich", "tomli", "ttnn", "xdist"},
+    "meshsweep": {"execnet", "junitparser", "nox", "pytest", "rich", "tomli", "tt_umd", "ttnn", "xdist", "yaml"},
     "ttemu": {"numpy", "torch"},
     "gptoss": {"loguru", "torch", "ttnn"},
 }
@@ -42,7 +42,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def public(path: Path) -> set[str]:
-    """Return the names without an underscore that a module defines itself."""
+    """Return the names without an underscore that a module, or a package in its modules, defines."""
     found: set[str] = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -50,6 +50,10 @@ def public(path: Path) -> set[str]:
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             found |= {target.id for target in targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.ImportFrom) and path.name == "__init__.py":
+            # A package also shows what its own modules define.
+            is_own = str(node.module).startswith(f"{name_of(path)}.")
+            found |= {alias.name for alias in node.names if is_own}
     return {name for name in found if not name.startswith("_")}
 
 

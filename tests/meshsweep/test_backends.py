@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -39,8 +40,9 @@ def environment(backend: str, **changes: object) -> Environment:
 
 def hide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clear what slots set, now and after the test."""
-    monkeypatch.setenv("TT_VISIBLE_DEVICES", "")
-    monkeypatch.delenv("TT_VISIBLE_DEVICES")
+    for name in ("TT_VISIBLE_DEVICES", "TT_METAL_CACHE", "TT_MESH_GRAPH_DESC_PATH"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 def test_unknown_backend_names_the_nearest() -> None:
@@ -48,7 +50,7 @@ def test_unknown_backend_names_the_nearest() -> None:
         backends.get(environment("emulate"))
 
     assert str(caught.value) == (
-        "matrix/environments.toml: unknown backend 'emulate'; did you mean emulated? choose from emulated, mock, ttnn"
+        "matrix/environments.toml: unknown backend 'emulate'; did you mean emulated or simulated? choose from emulated, mock, simulated, ttnn"
     )
 
 
@@ -134,7 +136,7 @@ def test_mock_cluster_holds_the_meshes(package: Path, declared: Matrix, meshes: 
 
     assert description.read_text(encoding="utf-8").count(": wormhole_b0") == chips
     assert os.environ["TT_METAL_LOGS_PATH"] == str(description.parent)
-    assert os.environ["TT_METAL_CACHE"].endswith("meshsweep/mock/galaxy.1")
+    assert re.search(r"/cache/meshsweep/mock/[^/]+/galaxy-8-9/kernels$", os.environ["TT_METAL_CACHE"])
 
 
 def test_silicon_refuses_the_null_compiler(package: Path, declared: Matrix) -> None:

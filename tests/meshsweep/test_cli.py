@@ -152,7 +152,7 @@ def test_unknown_backend_is_refused(here: Project, capsys: pytest.CaptureFixture
         2,
         (
             "meshsweep: matrix/environments.toml: unknown backend 'ttn'; "
-            "did you mean ttnn? choose from emulated, mock, ttnn\n"
+            "did you mean ttnn? choose from emulated, mock, simulated, ttnn\n"
         ),
     )
 
@@ -162,7 +162,9 @@ def test_file_in_place_of_home(here: Project, capsys: pytest.CaptureFixture[str]
     code = main(["run", "--mesh", "1x1"])
 
     assert code == 3
-    assert capsys.readouterr().err.endswith(": cannot make the run directory: Not a directory\n")
+    assert capsys.readouterr().err.endswith(
+        ": cannot make the run directory: Not a directory; choose another place with --home\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -265,3 +267,64 @@ def test_infrastructure_is_code_three(here: Project, capsys: pytest.CaptureFixtu
     code = main(["report", "--into", "merged"])
 
     assert (code, capsys.readouterr().err) == (3, "meshsweep: merged: cannot make the directory: File exists\n")
+
+
+DESCRIPTOR = """
+arch: {0: blackhole, 1: blackhole}
+ethernet_connections: [[{chip: 0, chan: 4}, {chip: 1, chan: 4}]]
+chips_with_mmio: [0: 0, 1: 1]
+"""
+
+
+@pytest.mark.parametrize(
+    "asked", [["--machine", "cluster.yaml"], ["--machine", "detect", "--cluster-descriptor", "cluster.yaml"]]
+)
+def test_plan_for_described_host(here: Project, capsys: pytest.CaptureFixture[str], asked: list[str]) -> None:
+    here.write("cluster.yaml", DESCRIPTOR)
+    here.suite("def test_1(cell): pass\n")
+    code = main(["plan", "--mesh", "1x2", "--dtype", "bfloat16", "--memory", "8", *asked])
+
+    assert code == 0
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "environment fake, machine detected (2 chips, 1x2), tier default",
+        "2 cells, 2 tests, at most 1 worker, 8.0 GB of memory",
+    ]
+
+
+def test_run_on_described_host_uses_its_chips(project: Project) -> None:
+    """The host is declared in no file: workers learn of it from the plan."""
+    project.write("cluster.yaml", DESCRIPTOR)
+    project.suite("def test_1(mesh_device): pass\n")
+    done = project.meshsweep(
+        "run", "--machine", "cluster.yaml", "--mesh", "1x2", "--dtype", "bfloat16", "--scale", "tiny"
+    )
+
+    assert done.code == 0, done.lines
+    assert [line for line in project.devices() if line.startswith("open")] == ["open 1x2 on 0,1"]
+
+
+def test_descriptor_is_for_detection(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["plan", "--machine", "t3k", "--cluster-descriptor", "cluster.yaml"])
+
+    assert (code, capsys.readouterr().err) == (
+        2,
+        "meshsweep: --cluster-descriptor is read by --machine detect, not by --machine t3k\n",
+    )
+
+
+def test_detected_host_has_no_ci_labels(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    here.write("cluster.yaml", DESCRIPTOR)
+    code = main(["plan", "--machine", "cluster.yaml", "--mesh", "1x2", "--ci", "github"])
+
+    assert (code, capsys.readouterr().err) == (
+        2,
+        "meshsweep: machine 'detected' has no CI labels; name a machine of matrix/machines.toml\n",
+    )
+
+
+@pytest.mark.parametrize("amount", ["none", "0", "-1", "nan", "inf"])
+def test_memory_is_a_number_of_gigabytes(here: Project, capsys: pytest.CaptureFixture[str], amount: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["plan", f"--memory={amount}"])
+
+    assert f"argument --memory: '{amount}' is not a number of gigabytes above 0" in capsys.readouterr().err

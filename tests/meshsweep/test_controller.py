@@ -15,10 +15,9 @@ from meshsweep.controller import Controller
 from meshsweep.plan import Wave
 from meshsweep.rundir import RunDir
 from meshsweep.slots import Slot
+from meshsweep.stacks import Hang
 
 from .test_outcome import phase
-
-SLOTS = tuple(Slot(name=f"galaxy.{number}", machine="galaxy", chips=(number,)) for number in range(2))
 
 
 class Config:
@@ -38,27 +37,22 @@ class Config:
 
 
 class Bench:
-    """A controller over two slots, and the log that it writes."""
+    """A controller, and the log that it writes."""
 
-    def __init__(self, root: Path, **options: object) -> None:
+    def __init__(self, root: Path, *, reruns: int = 0, **options: object) -> None:
         path = root / "runs" / "run"
         path.mkdir(parents=True)
         self.rundir = RunDir(path)
-        wave = Wave(name="wave-0", slots=SLOTS, cells=())
+        self.rundir.events.touch()
+        wave = Wave(name="wave-0", workers=1, alone=Slot(name="virtual.0", machine="virtual", chips=()), cells=())
         self.config: Any = Config(**options)
-        self.controller = Controller(self.config, self.rundir, wave, "fake")
-
-    def start(self, worker: str) -> SimpleNamespace:
-        """Configure a worker as xdist does."""
-        node = SimpleNamespace(gateway=SimpleNamespace(id=worker), workerinput={})
-        self.controller.pytest_configure_node(node)
-        return node
+        self.controller = Controller(self.config, self.rundir, wave, reruns=reruns)
 
     def collect(self, *tests: str) -> None:
         """Take in a collection of one cell."""
         text = str([[test, "1x1-bfloat16-tiny"] for test in tests]).replace("'", '"')
         self.rundir.collection("wave-0").write_text(text, encoding="utf-8")
-        self.controller._make_queue(list(tests))
+        self.controller.collected()
 
     def log(self, *kinds: str) -> list[dict[str, Any]]:
         """Return the events of some kinds, without their times."""
@@ -79,61 +73,42 @@ def sigint() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def test_workers_hold_different_slots(bench: Bench) -> None:
-    nodes = [bench.start("gw0"), bench.start("gw1")]
-
-    assert [node.workerinput["slot"] for node in nodes] == [slot.to_json() for slot in SLOTS]
-
-
-@pytest.mark.parametrize(("workers", "dead"), [(("gw0", "gw1"), "gw0"), (("gw0", "gw1"), "gw1"), (("gw0",), "gw0")])
-def test_replacement_gets_its_predecessors_slot(bench: Bench, workers: tuple[str, ...], dead: str) -> None:
-    nodes = {worker: bench.start(worker) for worker in workers}
-    bench.controller.pytest_testnodedown(nodes[dead], "Not properly terminated")
-    replacement = bench.start("gw2")
-
-    assert replacement.workerinput["slot"] == nodes[dead].workerinput["slot"]
-
-
-def test_more_workers_than_slots_is_refused(bench: Bench) -> None:
-    bench.start("gw0")
-    bench.start("gw1")
-    with pytest.raises(pytest.UsageError) as caught:
-        bench.start("gw2")
-
-    assert str(caught.value) == "wave-0 has 2 slots: -n cannot exceed that"
-
-
-def test_slot_is_given_back_once(bench: Bench) -> None:
-    node = bench.start("gw0")
-    for _ in range(2):
-        bench.controller.pytest_testnodedown(node, None)
-
-    assert bench.log("worker-ended") == [{"event": "worker-ended", "worker": "gw0", "slot": "galaxy.0", "error": ""}]
-
-
-def test_death_outside_tests_is_infrastructure(bench: Bench) -> None:
-    bench.controller.pytest_testnodedown(bench.start("gw0"), "Not properly terminated")
-
-    assert [event["text"] for event in bench.log("infra")] == [
-        "worker gw0 died on galaxy.0 outside of any test: Not properly terminated"
-    ]
-
-
-def test_death_in_test_is_its_crash(bench: Bench) -> None:
-    node = bench.start("gw0")
+def test_death_in_test_keeps_its_setup(bench: Bench) -> None:
     bench.collect("t")
-    bench.controller._sent("t", "gw0")
+    bench.controller.results.begin("t")
     bench.controller.pytest_runtest_logreport(phase("setup", worker_id="gw0"))
-    bench.controller.pytest_testnodedown(node, "Not properly terminated")
-    bench.controller.pytest_handlecrashitem("t", SimpleNamespace(node=node), None)
+    bench.controller.results.died("t", "gw0", None)
 
-    assert bench.log("infra") == []
     (event,) = bench.log("reported")
     assert (event["outcome"], event["message"], event["duration_s"]) == (
         "crashed",
         "worker gw0 died while running this test",
         0.5,
     )
+
+
+def test_death_at_the_deadline_is_a_hang(bench: Bench) -> None:
+    hang = Hang(worker="gw0", test="t", after_s=60.0, state="running", stack="in native code", out="said")
+    bench.collect("t")
+    bench.controller.results.begin("t")
+    bench.controller.results.died("t", "gw0", hang)
+
+    (event,) = bench.log("reported")
+    assert (event["outcome"], event["text"], event["out"]) == ("hang", "in native code", "said")
+
+
+def test_failure_runs_again_where_asked(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, reruns=1)
+    bench.collect("t")
+    found = []
+    for _ in range(2):
+        bench.controller.results.begin("t")
+        bench.controller.pytest_runtest_logreport(phase("call", "failed", "no"))
+        bench.controller.pytest_runtest_logfinish("t")
+        found.append(bench.controller.results.again("t"))
+
+    assert [decision is not None for decision in found] == [True, False]
+    assert [(event["attempt"], event["final"]) for event in bench.log("reported")] == [(1, False), (2, True)]
 
 
 def test_result_is_written_once_complete(bench: Bench) -> None:
@@ -175,15 +150,6 @@ def test_first_collection_becomes_latest(bench: Bench) -> None:
 
     bench.collect("t")
     assert latest.resolve() == bench.rundir.path
-
-
-def test_queue_follows_the_history(bench: Bench) -> None:
-    bench.rundir.history.write_text('{"fake|slow": [9.0], "fake|quick": [0.1]}', encoding="utf-8")
-    tests = ["quick", "unknown", "slow"]
-    bench.rundir.collection("wave-0").write_text('[["quick", "c"], ["unknown", "c"], ["slow", "c"]]', encoding="utf-8")
-    queue = bench.controller._make_queue(tests)
-
-    assert [tests[queue.take("a").index] for _ in tests] == ["slow", "unknown", "quick"]
 
 
 def interrupt(text: str) -> Any:

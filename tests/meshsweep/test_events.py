@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from meshsweep.errors import InfraError
-from meshsweep.events import EventLog, read
+from meshsweep.events import EventLog, mend, read
 
 
 def test_events_come_back_in_order(tmp_path: Path) -> None:
@@ -66,4 +67,47 @@ def test_full_disk_is_infrastructure() -> None:
     with pytest.raises(InfraError) as caught:
         log.write("one")
 
-    assert str(caught.value) == "/dev/full: cannot record events: No space left on device"
+    assert str(caught.value) == (
+        "/dev/full: cannot record events: No space left on device; what is recorded so far stays: make room, "
+        "then `meshsweep resume`"
+    )
+
+
+def test_kinds_are_picked(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "e")
+    for kind in ("one", "two", "three", "two"):
+        log.write(kind, text="three")
+
+    assert [event["event"] for event in read(tmp_path / "e", "two", "three")] == ["two", "three", "two"]
+
+
+def test_torn_line_is_ended_not_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "e"
+    path.write_bytes(b'{"event": "one", "t": 1}\n{"event": "tw')
+    mended = [mend(path), mend(path)]
+    EventLog(path).write("three")
+
+    assert mended == [True, False]
+    assert path.read_bytes().startswith(b'{"event": "one", "t": 1}\n{"event": "tw\n')
+    assert [event["event"] for event in read(path)] == ["one", "three"]
+
+
+def test_empty_log_has_nothing_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "e").touch()
+
+    assert mend(tmp_path / "e") is False
+
+
+def test_half_a_write_is_infrastructure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that fills up takes the beginning of a line."""
+    log = EventLog(tmp_path / "e")
+    log.write("one")
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:7]))
+    with pytest.raises(InfraError, match=r"the disk took 7 of \d+ bytes; what is recorded so far stays"):
+        log.write("two")
+    monkeypatch.undo()
+    mend(tmp_path / "e")
+    log.write("three")
+
+    assert [event["event"] for event in read(tmp_path / "e")] == ["one", "three"]

@@ -33,7 +33,7 @@ RULES = """
 ARGUMENTS = ("plan", "--mesh", "1x1", "--mesh", "1x2", "--machine", "n300", "--workers", "2")
 
 
-def test_plan_shows_waves_slots_tests(project: Project) -> None:
+def test_plan_shows_cells_slots_and_time(project: Project) -> None:
     project.declare(rules=RULES)
     project.suite(SUITE)
     times = {
@@ -42,26 +42,37 @@ def test_plan_shows_waves_slots_tests(project: Project) -> None:
     times["fake|tests/unit/test_suite.py::test_plain"] = [1.0]
     project.write(".meshsweep/history.json", json.dumps(times))
     done = project.meshsweep(
-        *ARGUMENTS, "--scale", "tiny", "--scale", "tiny-padded", "--scale", "big", "--dtype", "bfloat16"
+        *ARGUMENTS,
+        "--scale",
+        "tiny",
+        "--scale",
+        "tiny-padded",
+        "--scale",
+        "big",
+        "--dtype",
+        "bfloat16",
+        "--memory",
+        "4",
     )
+    lines = done.out.splitlines()
 
     assert (done.code, done.err) == (0, "")
-    assert done.out.splitlines() == [
-        "environment fake, machine n300, tier default",
-        "wave-0: 2 slots, 3 cells, 4 tests",
-        "  slot n300.0: chips 0",
-        "  slot n300.1: chips 1",
+    assert lines[:9] == [
+        "environment fake, machine n300 (2 chips, 1x2), tier default",
+        "6 cells, 10 tests, at most 2 workers, 4.0 GB of memory",
         "  1x1-bfloat16-tiny: 1 test, 3.0 s",
         "  1x1-bfloat16-tiny-padded: 1 test, 3.0 s",
         "  1x1-bfloat16-big: 1 test, time unknown",
-        "  no mesh: 1 test, 1.0 s",
-        "  expected time: unknown, 1 of 4 tests never ran here",
-        "wave-1: 1 slot, 3 cells, 6 tests",
-        "  slot n300.0: chips 0,1",
         "  1x2-bfloat16-tiny: 2 tests, time unknown",
         "  1x2-bfloat16-tiny-padded: 2 tests, time unknown",
         "  1x2-bfloat16-big: 2 tests, time unknown",
-        "  expected time: unknown, 6 of 6 tests never ran here",
+        "  no mesh: 1 test, 1.0 s",
+    ]
+    assert [line.split()[:2] for line in lines[10:-3]] == [["n300.0", "1x2"], ["n300.1", "1x1"], ["n300.2", "1x1"]]
+    assert lines[-3:] == [
+        "expected time: 24.0 s, 1.00 times the least possible, 24.0 s",
+        "limited by: chips",
+        "7 of 10 tests never ran here; taken to need what their neighbours do",
     ]
     assert not (project.root / ".meshsweep/runs").exists()
 
@@ -76,8 +87,9 @@ def test_plan_says_what_rules_did(project: Project) -> None:
         "excluded 1x1-bfloat8_b-tiny: too small",
         "excluded 1x1-bfloat8_b-tiny-padded: too small",
     ]
-    assert "wave-0: 2 slots, 2 cells, 1 test" in done.out
-    assert "wave-1: 1 slot, 5 cells, 0 tests" in done.out
+    assert "  1x1-bfloat16-tiny-padded: 1 test, time unknown" in done.out.splitlines()
+    assert "  1x2-bfloat16-tiny: 0 tests, time unknown" in done.out.splitlines()
+    assert "expected time: unknown, no test ever ran here; drawn as if each took a second" in done.out.splitlines()
 
 
 def test_known_times_add_up(project: Project) -> None:
@@ -87,7 +99,10 @@ def test_known_times_add_up(project: Project) -> None:
     project.write(".meshsweep/history.json", json.dumps(times))
     done = project.meshsweep("plan", "--mesh", "1x1", "--dtype", "bfloat16", "--workers", "2", "-k", "test_all")
 
-    assert done.out.splitlines()[-1] == "  expected time: 3.0 s, start-up not counted"
+    assert done.out.splitlines()[-2:] == [
+        "expected time: 3.0 s, 1.00 times the least possible, 3.0 s",
+        "limited by: longest test",
+    ]
 
 
 def test_nothing_to_plan_is_an_error(project: Project) -> None:

@@ -12,7 +12,7 @@ from meshsweep import gather, summary
 from meshsweep.errors import InfraError, UserError
 from meshsweep.ledger import rows
 
-from .test_junit import TEST, write_wave
+from .test_junit import TEST
 from .test_ledger import CELL, OTHER, Log
 
 
@@ -45,7 +45,7 @@ def test_latest_run_is_read_unasked(tmp_path: Path) -> None:
     store(tmp_path, "new", green())
     found = gather.gather(tmp_path, [], expect=None)
 
-    assert [cell for _, cell in found.ledger.cells] == [CELL]
+    assert [cell for _, cell in found.cells] == [CELL]
 
 
 def test_named_runs_become_one_ledger(tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_named_runs_become_one_ledger(tmp_path: Path) -> None:
     path = store(tmp_path, "two", green(OTHER, "f.py::other"))
     found = gather.gather(tmp_path, ["one", str(path)], expect=None)
 
-    assert [row.cell for row in rows(found.ledger)] == [CELL, OTHER]
-    assert summary.exit_code(found.ledger) == 0
+    assert [row.cell for row in rows(found)] == [CELL, OTHER]
+    assert summary.exit_code(found) == 0
 
 
 def test_job_that_never_delivered_is_seen(tmp_path: Path) -> None:
@@ -62,16 +62,16 @@ def test_job_that_never_delivered_is_seen(tmp_path: Path) -> None:
     expect = expectation(tmp_path / "jobs.json", CELL, OTHER)
     found = gather.gather(tmp_path, [], expect=expect)
 
-    assert [(row.cell, row.planned) for row in rows(found.ledger)] == [(CELL, 1), (OTHER, 0)]
-    assert summary.problems(found.ledger) == (f"{OTHER}: expected, but no run reported it",)
-    assert summary.exit_code(found.ledger) == 1
+    assert [(row.cell, row.planned) for row in rows(found)] == [(CELL, 1), (OTHER, 0)]
+    assert summary.problems(found) == (f"{OTHER}: expected, but no run reported it",)
+    assert summary.exit_code(found) == 1
 
 
 def test_everything_expected_is_good(tmp_path: Path) -> None:
     store(tmp_path, "one", green())
     found = gather.gather(tmp_path, [], expect=expectation(tmp_path / "jobs.json", CELL))
 
-    assert summary.exit_code(found.ledger) == 0
+    assert summary.exit_code(found) == 0
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"expect": {"environment": "e", "cells": 3}}'])
@@ -85,21 +85,13 @@ def test_other_files_are_no_expectation(tmp_path: Path, text: str) -> None:
 
 
 def test_all_forms_are_written(tmp_path: Path) -> None:
-    log = Log().collected(TEST).reported(TEST, "failed", "boom")
-    write_wave(store(tmp_path, "one", log) / "wave-0.junit.xml")
+    store(tmp_path, "one", Log().collected(TEST).reported(TEST, "failed", "boom", printed={"out": "printed"}))
     gather.write(gather.gather(tmp_path, [], expect=None), tmp_path / "a/b")
 
     assert (tmp_path / "a/b/summary.md").read_text(encoding="utf-8").startswith("# meshsweep: failed\n")
     assert json.loads((tmp_path / "a/b/summary.json").read_text(encoding="utf-8"))["exit_code"] == 1
     ((case,),) = [list(suite) for suite in JUnitXml.fromfile(str(tmp_path / "a/b/summary.xml"))]
     assert case.system_out == "printed"
-
-
-def test_damaged_wave_file_is_noted(tmp_path: Path) -> None:
-    (store(tmp_path, "one", green()) / "wave-0.junit.xml").write_text("<testsuites>", encoding="utf-8")
-    gather.write(gather.gather(tmp_path, [], expect=None), tmp_path / "out")
-
-    assert "\nNote: wave-0.junit.xml: damaged (" in (tmp_path / "out/summary.md").read_text(encoding="utf-8")
 
 
 def test_file_in_the_way_is_infrastructure(tmp_path: Path) -> None:
@@ -117,4 +109,7 @@ def test_summary_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(InfraError) as caught:
         gather.write(gather.gather(tmp_path, [], expect=None), tmp_path / "out")
 
-    assert str(caught.value) == f"{tmp_path}/out: cannot write the summary: Is a directory; events.jsonl is intact"
+    assert str(caught.value) == (
+        f"{tmp_path}/out: cannot write the summary: Is a directory; every result stays in events.jsonl: make room, "
+        "then `meshsweep resume`"
+    )

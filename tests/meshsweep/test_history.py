@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,3 +53,45 @@ def test_unwritable_history_stops_nothing(tmp_path: Path) -> None:
     history.remember(path, [result()])
 
     assert history.load(path) == {}
+
+
+def test_last_twenty_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "history.json"
+    history.remember(path, [result(duration_s=float(number)) for number in range(30)])
+
+    assert history.times_of(history.load(path), "fake", "t") == [float(number) for number in range(10, 30)]
+
+
+def test_opening_a_mesh_is_no_time_of_the_test(tmp_path: Path) -> None:
+    path = tmp_path / "history.json"
+    history.remember(path, [replace(result(duration_s=3.0), properties={"mesh_open_s": 2.5})])
+
+    assert history.expected_s(history.load(path), "fake", "t") == 0.5
+
+
+def test_flaky_test_is_remembered(tmp_path: Path) -> None:
+    history.remember(tmp_path / "history.json", [result("flaky")])
+
+    assert history.expected_s(history.load(tmp_path / "history.json"), "fake", "t") == 1.0
+
+
+REMEMBER = """
+import sys, time
+from pathlib import Path
+from meshsweep import history
+from meshsweep.ledger import Result
+path, name = Path(sys.argv[1]), sys.argv[2]
+load = history.load
+history.load = lambda path: (load(path), time.sleep(0.2))[0]
+history.remember(path, [Result(test=name, cell="c", environment="fake", outcome="passed", duration_s=1.0)])
+"""
+
+
+def test_runs_that_end_at_once_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "history.json"
+    names = ["a", "b", "c"]
+    writers = [subprocess.Popen([sys.executable, "-c", REMEMBER, str(path), name]) for name in names]
+    codes = [writer.wait(30) for writer in writers]
+
+    assert codes == [0, 0, 0]
+    assert sorted(history.load(path)) == ["fake|a", "fake|b", "fake|c"]

@@ -9,18 +9,17 @@ import pytest
 from junitparser import JUnitXml, TestSuite
 
 from meshsweep import junit
-from meshsweep.ledger import Ledger, rows
+from meshsweep.ledger import OUTCOMES, Ledger, rows
 
 from .test_ledger import CELL, OTHER, Log
 
 TEST = "tests/unit/test_a.py::test_x[1x8-bfloat16-tiny]"
 
 
-def merged(ledger: Ledger, tmp_path: Path, *files: Path) -> JUnitXml:
+def merged(ledger: Ledger, tmp_path: Path) -> JUnitXml:
     """Return the merged document as a reader of its file sees it."""
-    cases, _ = junit.read_cases(files)
     path = tmp_path / "summary.xml"
-    junit.merge(ledger, rows(ledger), cases).write(str(path), pretty=True)
+    path.write_text(junit.render(ledger, rows(ledger)), encoding="utf-8")
     return JUnitXml.fromfile(str(path))
 
 
@@ -91,11 +90,14 @@ def test_case_carries_axes_and_numbers(tmp_path: Path) -> None:
     ("outcome", "tag"),
     [
         ("failed", "failure"),
+        ("hang", "error"),
         ("crashed", "error"),
         ("infra", "error"),
+        ("collateral", "error"),
         ("not-run", "error"),
         ("skipped", "skipped"),
         ("xfailed", "skipped"),
+        ("quarantined", "skipped"),
     ],
 )
 def test_outcome_decides_the_verdict(tmp_path: Path, outcome: str, tag: str) -> None:
@@ -136,31 +138,50 @@ def test_text_survives_as_valid_xml(tmp_path: Path, text: str, shown: str) -> No
     assert (suite.name, case.result[0].message, case.result[0].text) == (shown, shown, shown)
 
 
-def write_wave(path: Path, text: str = "printed") -> Path:
-    """Write what pytest writes for a wave."""
-    path.write_text(
-        f'<testsuites><testsuite name="pytest"><testcase classname="tests.unit.test_a" '
-        f'name="test_x[1x8-bfloat16-tiny]"><system-out>{text}</system-out></testcase></testsuite></testsuites>',
-        encoding="utf-8",
-    )
-    return path
-
-
 @pytest.mark.parametrize(
-    ("outcome", "text", "kept"),
+    ("printed", "kept"),
     [
-        ("failed", "printed", "printed"),
-        ("infra", "printed", "printed"),
-        ("passed", "printed", None),
-        ("skipped", "printed", None),
-        ("failed", "--- Captured Log ---\n\n--- Captured Out ---\n\n", None),
+        ({"out": "printed"}, ("printed", None)),
+        ({"err": "warned \x07"}, (None, "warned \\x07")),
+        ({"out": " \n", "err": ""}, (None, None)),
     ],
 )
-def test_output_of_failures_comes_from_waves(tmp_path: Path, outcome: str, text: str, kept: str | None) -> None:
-    ledger = Log().collected(TEST).reported(TEST, outcome, "because").ledger
-    ((case,),) = [list(suite) for suite in suites(merged(ledger, tmp_path, write_wave(tmp_path / "w.xml", text)))]
+def test_captured_output_is_kept(tmp_path: Path, printed: dict[str, str], kept: tuple[str | None, str | None]) -> None:
+    ledger = Log().collected(TEST).reported(TEST, "failed", "because", printed=printed).ledger
+    ((case,),) = [list(suite) for suite in suites(merged(ledger, tmp_path))]
 
-    assert case.system_out == kept
+    assert (case.system_out, case.system_err) == kept
+
+
+def interim(tmp_path: Path, *outcomes: str) -> list[tuple[str, str | None, str | None]]:
+    """Return tag, type and stack trace of the elements of all but the last attempt."""
+    merged(Log().collected(TEST).attempts(TEST, *outcomes).ledger, tmp_path)
+    found = ET.parse(tmp_path / "summary.xml").findall(".//testcase/*")
+    return [(e.tag, e.get("type"), e.findtext("stackTrace")) for e in found if e.find("stackTrace") is not None]
+
+
+def test_flaky_attempts_are_surefires(tmp_path: Path) -> None:
+    assert interim(tmp_path, "failed", "crashed", "passed") == [
+        ("flakyFailure", "failed", "because 1"),
+        ("flakyError", "crashed", "because 2"),
+    ]
+    assert (ET.parse(tmp_path / "summary.xml").getroot().attrib["failures"]) == "0"
+
+
+def test_attempts_of_failure_are_reruns(tmp_path: Path) -> None:
+    assert interim(tmp_path, "failed", "hang", "failed") == [
+        ("rerunFailure", "failed", "because 1"),
+        ("rerunError", "hang", "because 2"),
+    ]
+
+
+def test_what_devices_did_makes_nothing_flaky(tmp_path: Path) -> None:
+    assert interim(tmp_path, "infra", "failed", "passed") == [("flakyFailure", "failed", "because 2")]
+    assert interim(tmp_path, "infra", "collateral", "passed") == []
+    properties = ET.parse(tmp_path / "summary.xml").findall(".//testcase/properties/property")
+    assert ("earlier_attempts", "infra on virtual.1, collateral on virtual.2") in [
+        (found.get("name"), found.get("value")) for found in properties
+    ]
 
 
 def test_crashed_test_is_present(tmp_path: Path) -> None:
@@ -171,18 +192,29 @@ def test_crashed_test_is_present(tmp_path: Path) -> None:
     assert (case.name, case.result[0].message) == ("test_x[1x8-bfloat16-tiny]", "worker gw0 died")
 
 
-def test_damaged_files_lose_output_only(tmp_path: Path) -> None:
-    torn, empty, other = tmp_path / "torn.xml", tmp_path / "empty.xml", tmp_path / "other.xml"
-    torn.write_text("<testsuites><testsuite", encoding="utf-8")
-    empty.touch()
-    other.write_text("<html/>", encoding="utf-8")
-    good = write_wave(tmp_path / "good.xml")
-    cases, damaged = junit.read_cases([torn, empty, other, tmp_path / "gone.xml", good])
+def test_counts_are_what_junitparser_counts(tmp_path: Path) -> None:
+    """Our own text for what passed; the times are wall times, which it does not know."""
+    log = Log({"wave-0": [CELL, OTHER]}).collected(*(f"a.py::{o}" for o in OUTCOMES))
+    log.collected(TEST, "b.py::<&\"'>\n", cell=OTHER).reported(TEST, "passed").reported("b.py::<&\"'>\n", "failed")
+    for outcome in OUTCOMES:
+        log.reported(f"a.py::{outcome}", outcome, "because")
+    ours, theirs = merged(log.ledger, tmp_path), merged(log.ledger, tmp_path)
+    theirs.update_statistics()
 
-    assert list(cases) == [("tests.unit.test_a", "test_x[1x8-bfloat16-tiny]")]
-    assert [line.partition(":")[0] for line in damaged] == ["torn.xml", "empty.xml", "other.xml", "gone.xml"]
-    assert damaged[0] == "torn.xml: damaged (unclosed token: line 1, column 12); captured output is lost"
-    assert damaged[3] == "gone.xml: missing; captured output is lost"
+    for mine, other in zip([ours, *suites(ours)], [theirs, *suites(theirs)], strict=True):
+        counts = [(found.tests, found.failures, found.errors, found.skipped) for found in (mine, other)]
+        assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("outcome", ["passed", "xfailed"])
+def test_plain_text_is_what_elements_give(tmp_path: Path, outcome: str) -> None:
+    """What passed is written as text, all else by junitparser: both carry any name and value unchanged."""
+    name, value = "a/b.py::test_x[<&\"'>\t\n-\u00e9]", "<&\"'>\t\n-\u00e9"
+    merged(Log().collected(name).sent(name).reported(name, outcome, **{value: value}).ledger, tmp_path)
+    (case,) = ET.parse(tmp_path / "summary.xml").iter("testcase")
+
+    assert (case.get("classname"), case.get("name")) == ("a.b", "test_x[<&\"'>\t\n-\u00e9]")
+    assert (value, value) in [(found.get("name"), found.get("value")) for found in case.iter("property")]
 
 
 @pytest.mark.parametrize(

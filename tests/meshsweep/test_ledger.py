@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from meshsweep.ledger import NO_CELL, Ledger, Result, Row, fold, merge, rows, short_name
+from meshsweep.fold import fold
+from meshsweep.ledger import NO_CELL, Ledger, Result, Row, merge, rows, short_name
 
 CELL = "1x8-bfloat16-tiny"
 OTHER = "1x8-bfloat8_b-tiny"
@@ -30,14 +31,32 @@ class Log:
         """Append what a wave has collected."""
         return self.add("collected", wave=wave, tests=[[test, cell] for test in tests], filtered=filtered)
 
-    def sent(self, test: str) -> Log:
+    def sent(self, test: str, *, attempt: int = 1, slot: str = "virtual.0") -> Log:
         """Append that a test went to the only worker."""
-        return self.add("sent", test=test, worker="gw0", slot="virtual.0")
+        return self.add("sent", test=test, worker="gw0", slot=slot, attempt=attempt)
 
-    def reported(self, test: str, outcome: str = "passed", message: str = "", **properties: Any) -> Log:
+    def reported(
+        self,
+        test: str,
+        outcome: str = "passed",
+        message: str = "",
+        *,
+        printed: dict[str, str] | None = None,
+        attempt: int = 1,
+        final: object = True,
+        **properties: Any,
+    ) -> Log:
         """Append a result of half a second."""
-        fields = {"message": message, "text": message, "worker": "gw0", "properties": properties}
-        return self.add("reported", test=test, outcome=outcome, duration_s=0.5, **fields)
+        fields = {"message": message, "text": message, "worker": "gw0", "properties": properties, **(printed or {})}
+        return self.add("reported", test=test, outcome=outcome, duration_s=0.5, attempt=attempt, final=final, **fields)
+
+    def attempts(self, test: str, *outcomes: str) -> Log:
+        """Append attempts at a test, the last of them final; each slot is called after its attempt."""
+        for number, outcome in enumerate(outcomes, 1):
+            self.sent(test, attempt=number, slot=f"virtual.{number}")
+            message = "" if outcome == "passed" else f"because {number}"
+            self.reported(test, outcome, message, attempt=number, final=number == len(outcomes))
+        return self
 
     @property
     def ledger(self) -> Ledger:
@@ -225,6 +244,87 @@ def test_merge_adds_what_runs_know() -> None:
     assert len(merged.runs) == 2
     assert merged.wall_s == first.wall_s + second.wall_s
     assert row(merged, OTHER).problem == "its tests were never collected"
+
+
+def test_attempts_are_kept_and_last_stands() -> None:
+    (result,) = Log().collected("t").attempts("t", "failed", "failed").ledger.results
+
+    assert (result.outcome, result.message, result.slot) == ("failed", "because 2", "virtual.2")
+    assert [(a.outcome, a.message, a.slot, a.duration_s) for a in result.earlier] == [
+        ("failed", "because 1", "virtual.1", 0.5)
+    ]
+
+
+def test_pass_after_failure_is_flaky() -> None:
+    (result,) = Log().collected("t").attempts("t", "failed", "collateral", "passed").ledger.results
+
+    assert result.outcome == "flaky"
+    assert result.message == "passed at attempt 3, after failed because 1; collateral because 2"
+
+
+def test_attempt_that_was_to_run_again_says_so() -> None:
+    log = Log().collected("t", "u").reported("t", "collateral", "because", final=False).reported("u", final=False)
+    log.add("given-up", test="t", reason="no healthy chips are left").add("interrupted")
+
+    assert seen(log.ledger) == {
+        "t": ("collateral", "because; it was to run again, but: no healthy chips are left"),
+        "u": ("passed", "it was to run again, but: the run was interrupted"),
+    }
+
+
+def test_test_without_chips_never_ran() -> None:
+    log = Log().collected("t").add("given-up", test="t", reason="no healthy chips are left")
+
+    assert seen(log.ledger) == {"t": ("not-run", "no healthy chips are left")}
+
+
+def test_late_teardown_keeps_place_and_finality() -> None:
+    log = Log().collected("t").sent("t").reported("t", "failed", final=False).sent("t", attempt=2, slot="b")
+    log.reported("t", "failed", "stuck", attempt=1).reported("t", attempt=2)
+    (result,) = log.ledger.results
+
+    assert [(attempt.message, attempt.slot) for attempt in result.earlier] == [("stuck", "virtual.0")]
+    assert (result.outcome, result.slot) == ("flaky", "b")
+
+
+# A run that was interrupted and resumed.
+
+
+def test_resumed_run_forgets_how_it_was_interrupted() -> None:
+    log = Log().collected("a", "b").sent("a").reported("a").sent("b").add("interrupted")
+    log.add("infra", text="worker gw0 died").add("problem", text="no such module")
+    log.add("resumed", pid=1).collected("a", "b").sent("b", attempt=2, slot="virtual.1").reported("b", attempt=2)
+    ledger = log.ledger
+
+    assert seen(ledger) == {"a": ("passed", ""), "b": ("passed", "")}
+    assert (ledger.interrupted, ledger.infra, ledger.problems) == (False, (), ())
+    assert ledger.results[1].earlier == ()
+    assert ledger.results[1].slot == "virtual.1"
+    assert ledger.notes == ("before it was resumed: worker gw0 died",)
+
+
+def test_time_between_sessions_is_not_counted() -> None:
+    log = Log().collected("a", "b").sent("a")
+    log.events.append({"event": "resumed", "t": 5000.0})
+    log.events.append({"event": "run-finished", "t": 5003.0})
+
+    assert log.ledger.wall_s == 2.0 + 3.0
+
+
+def test_test_that_is_gone_when_resumed() -> None:
+    log = Log().collected("a", "b").sent("a").reported("a").add("resumed").collected("a").add("run-finished")
+
+    assert seen(log.ledger) == {
+        "a": ("passed", ""),
+        "b": ("not-run", "it was not collected again when the run was resumed"),
+    }
+
+
+def test_measuring_stays_a_problem_when_resumed() -> None:
+    log = Log().collected("a").add("resumed")
+    log.events[0]["arguments"] = ["--sweep-measure"]
+
+    assert log.ledger.problems == ("no comparison was held to its floor: this run measured only",)
 
 
 @pytest.mark.parametrize(

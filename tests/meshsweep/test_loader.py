@@ -11,9 +11,11 @@ from meshsweep.errors import MatrixError
 from meshsweep.matrix import Split
 from meshsweep.shape import MeshShape
 
-from .project import Project
+from .project import MATRIX, Project
 
 #: One changed file, and all that is said of it.
+BESIDE = "expected pairs of chips that stand beside each other"
+
 MISTAKES: list[tuple[str, str, list[str]]] = [
     (
         "meshes",
@@ -113,12 +115,48 @@ MISTAKES: list[tuple[str, str, list[str]]] = [
         [machines.t3k]
         about = "x"
         shape = "2x4"
-        also_opens = ["1x9", "1by8"]
+        rings = ["1x9", "1by8"]
+        [machines.n300]
+        about = "x"
+        runner = "any"
+        arch = "quasar"
+        shape = "1x4"
+        ids = [[0, 1, 2, 2]]
+        board = "1x3"
+        pcie = [0, 0, 9]
+        bus = ["0000:01:00.0", "1:0"]
+        unlinked = [[0, 2], [1]]
+        [machines.half]
+        about = "x"
+        runner = "any"
+        shape = "1x4"
+        board = "1x2"
+        pcie = [0]
+        bus = ["0000:01:00.0", "0000:01:00.0"]
+        unlinked = [0, 1]
+        [machines.none]
+        about = "x"
+        runner = "any"
+        board = "1x2"
         """,
         [
-            "machines.toml [machines.t3k] also_opens: mesh shape '1by8': expected ROWSxCOLS, such as 1x8",
-            "machines.toml [machines.t3k] also_opens: holds 1x9; expected a mesh of all 8 devices",
             "machines.toml [machines.t3k] runner: missing; expected a string or a list of at least one string",
+            "machines.toml [machines.t3k] rings: mesh shape '1by8': expected ROWSxCOLS, such as 1x8",
+            "machines.toml [machines.t3k] rings: holds 1x9; expected 1xN with N even, from 4 to the machine's 8 chips",
+            "machines.toml [machines.n300] ids: is [[0, 1, 2, 2]]; expected 1 row of 4, each id of 0-3 once",
+            "machines.toml [machines.n300] board: is 1x3; expected a shape that divides the system mesh 1x4",
+            "machines.toml [machines.n300] pcie: is [0, 0, 9]; expected ids of chips, each once",
+            "machines.toml [machines.n300] pcie: leaves chips 3 out of reach; expected one chip of every board",
+            "machines.toml [machines.n300] bus: names 2 addresses; expected 3, one for each chip on PCIe",
+            "machines.toml [machines.n300] bus: holds '1:0'; expected addresses such as 0000:01:00.0",
+            "machines.toml [machines.n300] arch: is 'quasar'; expected wormhole_b0 or blackhole",
+            "machines.toml [machines.n300] unlinked: holds [0, 2]; " + BESIDE,
+            "machines.toml [machines.n300] unlinked: holds [1]; " + BESIDE,
+            "machines.toml [machines.half] pcie: leaves chips 2, 3 out of reach; expected one chip of every board",
+            "machines.toml [machines.half] bus: names 2 addresses; expected 1, one for each chip on PCIe",
+            "machines.toml [machines.half] bus: names an address twice; expected one for each chip on PCIe",
+            "machines.toml [machines.half] unlinked: is [0, 1]; expected a list of lists of whole numbers",
+            "machines.toml [machines.none] board: unknown key; choose from about, runner, shape",
         ],
     ),
     (
@@ -407,7 +445,7 @@ def test_misnamed_file_is_not_ignored(tmp_path: Path) -> None:
         (
             "matrix/rule.toml: unknown file; did you mean rules.toml or scales.toml? "
             "choose from defaults.toml, dtypes.toml, environments.toml, floors.toml, machines.toml, "
-            "meshes.toml, rules.toml, scales.toml, sessions.toml, tiers.toml"
+            "meshes.toml, quarantine.toml, rules.toml, scales.toml, sessions.toml, tiers.toml"
         ),
     )
 
@@ -419,7 +457,7 @@ def test_declared_values_reach_the_records(tmp_path: Path) -> None:
     assert matrix.meshes["4x4"].prefill == Split(tp=4, ep=1, sp=4)
     assert (matrix.meshes["1x1"].fabric, matrix.meshes["1x2"].fabric) == (None, "FABRIC_1D")
     assert matrix.scales["big"].config["activation"] == "silu"
-    assert matrix.machines["t3k"].also_opens == (MeshShape(rows=1, cols=8),)
+    assert matrix.machines["t3k"].rings == (MeshShape(rows=1, cols=8),)
     assert matrix.tiers["nightly"].meshes == ("1x8",)
     assert matrix.tiers["default"].meshes == ("1x1", "1x2", "1x8", "4x4")
     assert matrix.sessions["tests"].commands == (("python", "-m", "pytest"),)
@@ -433,3 +471,43 @@ def test_matrix_of_this_project_loads() -> None:
     assert list(matrix.scales) == ["tiny", "tiny-padded", "guide-20b", "guide-120b", "gpt-oss-20b", "gpt-oss-120b"]
     assert list(matrix.tiers) == ["default", "nightly", "full"]
     assert all((matrix.root.parent / path).is_dir() for path in matrix.defaults.suite)
+
+
+def test_machine_is_read_whole(tmp_path: Path) -> None:
+    machines = """
+        [machines.virtual]
+        about = "none"
+        runner = "any"
+        [machines.box]
+        about = "two boards"
+        runner = ["self-hosted", "box"]
+        arch = "blackhole"
+        shape = "2x2"
+        ids = [[0, 2], [1, 3]]
+        board = "1x2"
+        pcie = [1, 0]
+        bus = ["0000:01:00.0", "0000:41:00.0"]
+        unlinked = [[2, 0]]
+        rings = ["1x4"]
+    """
+    machine = Project(tmp_path).matrix(machines=machines).machines["box"]
+
+    assert [(c.id, c.row, c.col, c.board, c.pcie, c.bus) for c in machine.chips] == [
+        (0, 0, 0, 0, 1, "0000:41:00.0"),
+        (2, 0, 1, 0, None, None),
+        (1, 1, 0, 1, 0, "0000:01:00.0"),
+        (3, 1, 1, 1, None, None),
+    ]
+    assert machine.links == {(0, 1), (1, 3), (2, 3)}
+    assert (machine.arch, machine.rings) == ("blackhole", (MeshShape(rows=1, cols=4),))
+
+
+def test_memory_of_scale_is_in_gigabytes(tmp_path: Path) -> None:
+    scales = MATRIX["scales.toml"].replace('about = "real"', 'about = "real"\n        memory_gb = 1.5')
+    loaded = Project(tmp_path).matrix(scales=scales).scales
+
+    assert {name: scale.memory_bytes for name, scale in loaded.items()} == {
+        "tiny": 0,
+        "tiny-padded": 0,
+        "big": 1_500_000_000,
+    }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from meshsweep.errors import InfraError
 from meshsweep.matrix import Matrix, Mesh
 from meshsweep.meshpool import MeshPool
+from meshsweep.shape import MeshShape
 from meshsweep.slots import Slot
 
 
@@ -15,6 +17,7 @@ class Devices:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.worn = False
+        self.missing = 0
 
     def activate(self, slot: Slot | None) -> None:
         self.log.append("activate")
@@ -26,7 +29,10 @@ class Devices:
         if mesh.name == "4x4":
             raise RuntimeError("no such devices")
         self.log.append(f"open {mesh.name}")
-        return object()
+        return mesh.shape
+
+    def identity(self, device: MeshShape) -> tuple[MeshShape, int]:
+        return device, device.devices - self.missing
 
     def close(self, device: object) -> None:
         self.log.append("close")
@@ -60,6 +66,16 @@ def test_spent_mesh_is_opened_anew(declared: Matrix) -> None:
     pool.get(declared.meshes["1x8"])
 
     assert devices.log == ["open 1x8", "close", "open 1x8"]
+
+
+def test_mesh_with_too_few_chips_is_not_used(declared: Matrix) -> None:
+    devices = Devices()
+    devices.missing = 1
+    pool = MeshPool(devices)
+
+    with pytest.raises(InfraError, match="mesh 1x8 opened as 1x8 with 7 of 8 chips"):
+        pool.get(declared.meshes["1x8"])
+    assert devices.log == ["open 1x8", "close"]
 
 
 def test_mesh_that_fails_stays_closed(declared: Matrix) -> None:

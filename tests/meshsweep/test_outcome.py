@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshsweep.outcome import INFRA, Phases, plain
+from meshsweep.stacks import Hang
 
 
 def phase(when: str, outcome: str = "passed", longrepr: Any = None, **more: Any) -> pytest.TestReport:
@@ -192,3 +193,48 @@ def test_pcc_that_is_no_number_stands():
     found = gathered(phase("call", properties=[("pcc.x", 0.9), ("pcc.x", float("nan")), ("pcc.x", 0.5)]))
 
     assert str(found.properties["pcc.x"]) == "nan"
+
+
+def test_what_failed_phases_printed_is_kept() -> None:
+    sections = [("Captured stdout setup", "one"), ("Captured stdout call", "two"), ("Captured stderr call", "three")]
+    log = [("Captured log call", "WARNING four")]
+    fields = gathered(phase("setup"), phase("call", "failed", "boom", sections=[*sections, *log])).to_json()
+
+    assert (fields["out"], fields["err"]) == ("WARNING four\none\ntwo", "three")
+
+
+def test_what_passed_tests_printed_is_dropped() -> None:
+    fields = gathered(phase("call", sections=[("Captured stdout call", "two")])).to_json()
+
+    assert not {"out", "err"} & set(fields)
+
+
+def test_only_the_end_of_much_output_is_kept() -> None:
+    found = gathered(phase("call", "failed", "boom", sections=[("Captured stdout call", "x" * 100_000 + "end")]))
+
+    assert (len(found.out), found.out[-4:]) == (16_384, "xend")
+
+
+def test_worker_is_no_part_of_the_text() -> None:
+    found = gathered(phase("call", "failed", "[gw3] linux -- Python 3.11.7 /bin/python\n\n    def test(): ..."))
+
+    assert found.text == "def test(): ..."
+
+
+def test_hang_keeps_stack_and_output() -> None:
+    found = gathered(phase("setup"))
+    found.hang(Hang(worker="gw0", test="t", after_s=2.5, state="running", stack="File a", out="said", err="warned"))
+    fields = found.to_json()
+
+    assert (fields["outcome"], fields["duration_s"], fields["text"]) == ("hang", 2.5, "File a")
+    assert (fields["out"], fields["err"]) == ("said", "warned")
+    assert fields["message"] == "killed at its deadline of 2.5 s, running"
+    assert fields["properties"]["failure_type"] == "hang"
+
+
+def test_changed_outcome_says_what_it_was() -> None:
+    found = gathered(phase("call", "failed", "boom"))
+    found.settle("failed")
+    found.settle("collateral")
+
+    assert (found.outcome, found.message) == ("collateral", "failed on a slot that had just been spoiled: boom")

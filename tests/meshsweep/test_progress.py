@@ -103,8 +103,11 @@ def test_terminal_has_one_status_line() -> None:
     bench = Bench(isatty=True)
     bench.progress.begin({"f.py::a[x]": "x", "f.py::b[x]": "x"})
     bench.progress.started("f.py::a[x]", "gw0")
+    bench.now += 1
     bench.progress.started("f.py::b[x]", "gw1")
+    bench.now += 1
     bench.finish("f.py::a[x]")
+    bench.progress.started("f.py::c[x]", "gw0")  # at once: a terminal may be slow
     bench.progress.end()
 
     assert bench.terminal.lines == ["meshsweep: 2 tests in 1 cell"]

@@ -24,7 +24,7 @@ def test_table_is_followed_by_what_matters() -> None:
     log = Log({"wave-0": [CELL], "wave-1": ["4x4-x-y"]}).collected("f.py::a", "f.py::b", "f.py::c")
     log.reported("f.py::a", **{"pcc.mlp": 0.5}).reported("f.py::b", "failed", "boom")
     log.add("problem", text="test_z.py: no such module")
-    lines = shown(replace(log.ledger, notes=("wave-1.junit.xml: missing; captured output is lost",)))
+    lines = shown(replace(log.ledger, warnings=("the entry of ada expired",), notes=("worth knowing",)))
 
     assert lines[1].split() == [
         "cell",
@@ -47,7 +47,8 @@ def test_table_is_followed_by_what_matters() -> None:
         "1 never ran: the run ended before this test was started",
         "included 4x4-a-b: seen broken",
         "excluded 1x1-a-b: small",
-        "note: wave-1.junit.xml: missing; captured output is lost",
+        "note: worth knowing",
+        "warning: the entry of ada expired",
         "test_z.py: no such module",
         "4x4-x-y: its tests were never collected",
         "failed: 3 planned: 1 passed, 1 failed, 1 never ran; 4.0 s, 1.0 s of tests, 0 meshes opened in 0.00 s",

@@ -45,7 +45,8 @@ def test_file_in_the_way_is_infrastructure(tmp_path: Path) -> None:
         create(tmp_path / "home")
 
     assert str(caught.value) == (
-        f"{tmp_path}/home/runs/20260102T030405Z-1x8-beef: cannot make the run directory: Not a directory"
+        f"{tmp_path}/home/runs/20260102T030405Z-1x8-beef: cannot make the run directory: Not a directory; "
+        "choose another place with --home"
     )
 
 
@@ -77,3 +78,11 @@ def test_missing_run_is_an_error(tmp_path: Path, given: str | None, shown: str) 
 
 def test_history_lies_beside_the_runs(tmp_path: Path) -> None:
     assert create(tmp_path).history == tmp_path / "history.json"
+
+
+def test_latest_is_made_after_a_kill_in_its_making(tmp_path: Path) -> None:
+    made = create(tmp_path, "aaaa")
+    (made.path.parent / f".latest-{made.path.name}").symlink_to(made.path.name)
+    made.make_latest()
+
+    assert sorted(path.name for path in made.path.parent.iterdir()) == sorted([made.path.name, "latest"])

@@ -1,176 +1,320 @@
-"""One test in flight per worker."""
+"""A dispatch carried out with workers that only note what they are told."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
+from meshsweep.attempts import Again
+from meshsweep.dispatch import Dispatch, Task
 from meshsweep.errors import InfraError
-from meshsweep.queue import Queue, Task
-from meshsweep.scheduler import PullScheduling
+from meshsweep.machines import Chip, Machine
+from meshsweep.probe import Spoiled
+from meshsweep.scheduler import SlotScheduling
+from meshsweep.shape import MeshShape
+from meshsweep.slots import Slot
+from meshsweep.workers.crew import Worker
+from meshsweep.workers.ground import Ground
 
 IDS = ["a1", "a2", "b1", "b2"]
+VIRTUAL = Machine(name="virtual", about="", shape=None, runner=())
+PAIR = Machine(
+    name="pair",
+    about="",
+    shape=MeshShape(rows=1, cols=2),
+    runner=(),
+    chips=tuple(Chip(id=chip, row=0, col=chip, board=chip, pcie=chip) for chip in range(2)),
+    links=frozenset({(0, 1)}),
+)
 
 
 class Node:
-    """A worker that notes what it is sent; its gateway is itself."""
-
-    shutting_down = False
+    """A worker that notes what it is sent, and that it was told to shut down or killed; it is its own gateway."""
 
     def __init__(self, name: str) -> None:
         self.id = name
-        self.gateway = self
+        self.gateway = self._io = self
         self.got: list[int] = []
+        self.is_down = self.is_killed = False
 
-    def send_runtest_some(self, indices: list[int]) -> None:
-        self.got += indices
+    def shutdown(self) -> None:
+        self.is_down = True
+
+    def kill(self) -> None:
+        self.is_killed = True
+
+    def ensure_teardown(self) -> None:
+        self.is_down = True
+
+
+class Crew:
+    """Starts such workers."""
+
+    def __init__(self) -> None:
+        self.workers: list[Worker] = []
+
+    def start(self, slot: Slot | None, given: dict[str, object]) -> Worker:
+        name = f"gw{len(self.workers)}"
+        self.workers.append(Worker(node=Node(name), name=name, slot=slot, pid=0))
+        return self.workers[-1]
+
+    def run(self, worker: Worker, index: int) -> None:
+        worker.node.got.append(index)
+
+
+class Refusing(Ground):
+    """A ground whose chips another run has until ``given``."""
+
+    given = False
+    is_waiting = True
+
+    def take(self, slot: Slot) -> dict[str, object] | None:
+        return {} if self.given else None
+
+    def freed(self) -> tuple[frozenset[int], ...]:
+        return (frozenset({0}), frozenset({1})) if self.given else ()
+
+
+class Broken(Ground):
+    """A ground on which every chip is found broken."""
+
+    def examine(self, slot: Slot, done: Any) -> None:
+        done(Spoiled(reason="broken"))
 
 
 class Sweep:
-    """A scheduler over four tests of the groups a and b, with slots named after the workers' hands."""
+    """A scheduler over four tests of the groups a and b, and what it tells its observer: itself."""
 
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, str]] = []
-        self.slots = {"gw0": "left", "gw1": "right"}
-        self.sched = PullScheduling(
-            make_queue=lambda ids: Queue([Task(index=i, group=x[0], expected_s=1.0) for i, x in enumerate(ids)]),
-            slot_of=lambda worker: self.slots[worker],
-            sent=lambda test, worker: self.sent.append((test, worker)),
+    def __init__(self, machine: Machine = VIRTUAL, ground: Ground | None = None, *, size: int = 2, **more: Any) -> None:
+        self.machine = machine
+        self.crew: Any = Crew()
+        self.events: list[tuple[str, ...]] = []
+        self.decision: Again | None = None
+        self.condemned: set[str] = set()
+        self.sched = SlotScheduling(
+            self.crew, ground or Ground(machine), self, size=size, post=lambda call: call(), clock=lambda: 0.0, **more
         )
+        self.sched.act()
 
-    def join(self, name: str, ids: list[str] | None = None) -> Node:
-        """Start a worker that has collected, as xdist does."""
-        node = Node(name)
-        self.sched.add_node(node)
-        self.sched.add_node_collection(node, IDS if ids is None else ids)
-        self.sched.schedule()
-        return node
+    def collected(self, ids: Sequence[str]) -> Dispatch:
+        mesh = "" if self.machine is VIRTUAL else "1x1"
+        tasks = [Task(index=i, group=name[0], mesh=mesh, expected_s=1.0) for i, name in enumerate(ids)]
+        meshes = {"1x1": MeshShape(rows=1, cols=1)}
+        return Dispatch(self.machine, meshes, tasks, workers=2, memory_bytes=None)
+
+    def tell(self) -> dict[str, object]:
+        return {}
+
+    def started(self, worker: Worker) -> None:
+        self.events.append(("started", worker.name, worker.slot.name if worker.slot else ""))
+
+    def ended(self, worker: Worker, error: str) -> None:
+        self.events.append(("ended", worker.name, error))
+
+    def sent(self, test: str, worker: Worker) -> None:
+        self.events.append(("sent", test, worker.name))
+
+    def is_condemned(self, worker: Worker) -> bool:
+        return worker.name in self.condemned
+
+    def finished(self, test: str, worker: Worker, result: str | float) -> Again | None:
+        self.events.append(("finished", test, str(result)))
+        return self.decision
+
+    def again(self, test: str) -> Again | None:
+        return self.decision
+
+    def given_up(self, test: str, reason: str) -> None:
+        self.events.append(("given up", test, reason))
+
+    def worker(self, number: int) -> Any:
+        """Return a worker's node."""
+        return self.crew.workers[number].node
+
+    def collect(self, *numbers: int, ids: Sequence[str] = IDS) -> None:
+        """Have workers tell what they have collected."""
+        for number in numbers:
+            self.sched.add_node_collection(self.worker(number), ids)
+        self.sched.act()
+
+    def finish(self, number: int) -> None:
+        """Have a worker report that its test has passed."""
+        node = self.worker(number)
+        self.sched.passed(f"gw{number}", node.got[-1], "passed")
+        self.sched.act()
+
+    def die(self, number: int) -> str | None:
+        """Kill a worker."""
+        test = self.sched.lost(self.worker(number), "gone")
+        self.sched.recover(self.worker(number))
+        self.sched.act()
+        return test
+
+
+def test_slots_of_a_virtual_machine_start_at_once() -> None:
+    sweep = Sweep()
+
+    assert sweep.events == [("started", "gw0", "virtual.0"), ("started", "gw1", "virtual.1")]
 
 
 def test_worker_gets_one_test_at_once() -> None:
     sweep = Sweep()
-    node = sweep.join("gw0")
+    sweep.collect(0, 1)
 
-    assert len(node.got) == 1
-    assert sweep.sent == [(IDS[node.got[0]], "gw0")]
+    assert [len(sweep.worker(number).got) for number in (0, 1)] == [1, 1]
+    assert {IDS[sweep.worker(number).got[0]][0] for number in (0, 1)} == {"a", "b"}
 
 
 def test_next_test_follows_the_report() -> None:
-    sweep = Sweep()
-    node = sweep.join("gw0")
-    for index in list(range(4)):
-        assert len(node.got) == index + 1
-        sweep.sched.mark_test_complete(node, node.got[-1])
+    sweep = Sweep(size=1)
+    sweep.collect(0)
+    for done in range(4):
+        assert len(sweep.worker(0).got) == done + 1
+        sweep.finish(0)
 
-    assert sorted(node.got) == [0, 1, 2, 3]
+    assert sorted(sweep.worker(0).got) == [0, 1, 2, 3]
     assert sweep.sched.tests_finished
 
 
-def test_workers_keep_to_their_groups() -> None:
+def test_fewer_tests_than_workers_end_the_others() -> None:
     sweep = Sweep()
-    first, second = sweep.join("gw0"), sweep.join("gw1")
-    for node in (first, second):
-        sweep.sched.mark_test_complete(node, node.got[-1])
+    sweep.collect(0, 1, ids=["a1"])
 
-    assert {IDS[index][0] for index in first.got} != {IDS[index][0] for index in second.got}
+    assert sum(len(sweep.worker(number).got) for number in (0, 1)) == 1
+    assert sum(sweep.worker(number).is_down for number in (0, 1)) == 1
 
 
-def test_late_worker_keeps_nobody_waiting() -> None:
-    """The first starts on its own collection, before the second has one."""
+def test_workers_must_collect_the_same() -> None:
     sweep = Sweep()
-    slow = Node("gw1")
-    sweep.sched.add_node(slow)
-    node = sweep.join("gw0")
-
-    assert (len(node.got), slow.got) == (1, [])
+    sweep.sched.add_node_collection(sweep.worker(0), IDS)
+    with pytest.raises(InfraError, match="Different tests were collected between the first worker and gw1"):
+        sweep.sched.add_node_collection(sweep.worker(1), [*IDS, "c1"])
 
 
-def test_run_ends_with_last_report() -> None:
+def test_death_names_the_test_and_opens_another_slot() -> None:
     sweep = Sweep()
-    node = sweep.join("gw0", ["a1"])
+    sweep.collect(0, 1)
+    test = sweep.die(0)
+    sweep.collect(2)
 
-    assert (sweep.sched.tests_finished, sweep.sched.has_pending) == (False, True)
-    sweep.sched.mark_test_complete(node, 0)
-    assert (sweep.sched.tests_finished, sweep.sched.has_pending) == (True, False)
-
-
-def test_nothing_is_finished_before_collection() -> None:
-    sched = Sweep().sched
-
-    assert (sched.collection_is_completed, sched.tests_finished) == (False, False)
+    assert test == IDS[sweep.worker(0).got[0]]
+    assert sweep.worker(0).is_killed
+    assert sweep.events[-2][:2] == ("started", "gw2")
+    assert sweep.worker(2).got
+    assert sweep.worker(2).got != sweep.worker(0).got
 
 
-def test_empty_collection_is_finished_at_once() -> None:
-    sweep = Sweep()
-    sweep.join("gw0", [])
+def test_crashed_test_runs_again_where_that_is_decided() -> None:
+    sweep = Sweep(size=1)
+    sweep.decision = Again(outcome="crashed")
+    sweep.collect(0)
+    test = sweep.die(0)
+    sweep.decision = None
+    sweep.collect(1)
+    for _ in IDS:
+        sweep.finish(1)
 
+    assert [event[1] for event in sweep.events if event[0] == "sent"].count(test or "") == 2
     assert sweep.sched.tests_finished
 
 
-def test_crash_returns_the_test_in_flight() -> None:
-    sweep = Sweep()
-    node = sweep.join("gw0")
+def test_workers_that_die_before_any_test_end_the_run() -> None:
+    sweep = Sweep(size=1)
+    for number in range(3):
+        assert sweep.sched.gives_up() is None
+        sweep.die(number)
 
-    assert sweep.sched.remove_node(node) == IDS[node.got[0]]
-    assert sweep.sched.nodes == []
-
-
-def test_idle_worker_leaves_without_a_test() -> None:
-    sweep = Sweep()
-    node = sweep.join("gw0", ["a1"])
-    sweep.sched.mark_test_complete(node, 0)
-
-    assert sweep.sched.remove_node(node) is None
+    assert sweep.sched.gives_up() == "3 workers in a row died before they had run any test"
 
 
-def test_replacement_goes_on_in_same_group() -> None:
-    sweep = Sweep()
-    dead, other = sweep.join("gw0"), sweep.join("gw1")
-    sweep.sched.remove_node(dead)
-    sweep.slots["gw2"] = sweep.slots.pop("gw0")
-    replacement = sweep.join("gw2")
+@pytest.mark.parametrize("number", [0, 1])
+def test_deaths_are_bounded_where_the_user_says(number: int) -> None:
+    sweep = Sweep(max_deaths=number)
+    sweep.collect(0, 1)
+    for dead in range(number + 1):
+        assert sweep.sched.gives_up() is None
+        sweep.die(dead)
 
-    assert IDS[replacement.got[0]][0] == IDS[dead.got[0]][0] != IDS[other.got[0]][0]
-    assert replacement.got != dead.got
-
-
-def test_group_of_dead_worker_is_free() -> None:
-    sweep = Sweep()
-    ids = ["a1", "a2", "a3", "b1"]
-    sweep.sched.remove_node(sweep.join("gw0", ids))
-    other = sweep.join("gw1", ids)
-
-    assert ids[other.got[0]][0] == "a"
+    assert sweep.sched.gives_up() == f"maximum crashed workers reached: {number}"
 
 
-def test_last_crash_ends_the_run() -> None:
-    sweep = Sweep()
-    sweep.sched.remove_node(sweep.join("gw0", ["a1"]))
+# Machines with chips: what is to run decides on slots, so somebody must collect first.
 
+
+def test_first_worker_of_a_machine_only_collects() -> None:
+    sweep = Sweep(PAIR)
+    sweep.collect(0)
+
+    assert sweep.worker(0).is_down
+    assert [event for event in sweep.events if event[0] == "started"] == [
+        ("started", "gw0", ""),
+        ("started", "gw1", "pair.0"),
+        ("started", "gw2", "pair.1"),
+    ]
+
+
+def test_refused_chips_are_taken_when_they_are_free() -> None:
+    ground = Refusing(PAIR)
+    sweep = Sweep(PAIR, ground)
+    sweep.collect(0)
+    assert len(sweep.crew.workers) == 1
+
+    ground.given = True
+    sweep.sched.act()
+    assert len(sweep.crew.workers) == 3
+
+
+def test_tests_that_no_chips_can_hold_are_given_up() -> None:
+    sweep = Sweep(PAIR, Broken(PAIR))
+    sweep.collect(0)
+    sweep.collect(1, 2)
+    sweep.die(1)
+    sweep.die(2)
+
+    assert {event[1] for event in sweep.events if event[0] == "given up"} == {"a2", "b2"}
     assert sweep.sched.tests_finished
 
 
-def test_worker_shutting_down_gets_nothing() -> None:
+def test_closed_slot_leaves_room_for_the_next() -> None:
+    sweep = Sweep(PAIR)
+    sweep.collect(0)
+    sweep.collect(1, 2)
+    for number in (1, 2, 1, 2):
+        sweep.finish(number)
+
+    assert sweep.sched.tests_finished
+    assert all(sweep.worker(number).is_down for number in (1, 2))
+
+
+def test_slot_that_opens_no_mesh_is_looked_at() -> None:
+    """Its worker is ended before it gets another test; that is no death that the run is given up for."""
+    sweep = Sweep(PAIR, Broken(PAIR), max_deaths=0)
+    sweep.collect(0)
+    sweep.collect(1, 2)
+    sweep.condemned = {"gw1"}
+    sweep.finish(1)
+    killed, got = sweep.worker(1).is_killed, list(sweep.worker(1).got)
+    sweep.die(1)
+    sweep.finish(2)
+
+    assert (killed, len(got)) == (True, 1)
+    assert ("ended", "gw1", "") in sweep.events
+    assert sweep.sched.gives_up() is None
+    assert sweep.worker(1).got == got
+    assert len(sweep.worker(2).got) == 2
+
+
+def test_condemned_worker_of_a_virtual_machine_gets_no_test() -> None:
+    """As one that was killed at its deadline just after its test had ended."""
     sweep = Sweep()
-    node = sweep.join("gw0")
-    node.shutting_down = True
-    sweep.sched.mark_test_complete(node, node.got[-1])
+    sweep.collect(0, 1)
+    sweep.condemned = {"gw0"}
+    sweep.finish(0)
+    got = list(sweep.worker(0).got)
+    sweep.die(0)
 
-    assert len(node.got) == 1
-
-
-@pytest.mark.parametrize("ids", [["a1", "a2", "b1"], ["b2", "b1", "a2", "a1"]])
-def test_different_collections_are_refused(ids: list[str]) -> None:
-    sweep = Sweep()
-    sweep.join("gw0")
-    with pytest.raises(InfraError) as caught:
-        sweep.join("gw1", ids)
-
-    assert "Different tests were collected between the first worker and gw1" in str(caught.value)
-    assert "-b2" in str(caught.value)
-
-
-def test_rerun_and_stealing_are_not_offered() -> None:
-    with pytest.raises(NotImplementedError, match="a1: rerunning a test is not offered"):
-        Sweep().sched.mark_test_pending("a1")
-    with pytest.raises(NotImplementedError, match="nothing waits at a worker"):
-        Sweep().sched.remove_pending_tests_from_node(Node("gw0"), [0])
+    assert sweep.worker(0).is_killed
+    assert sweep.worker(0).got == got
+    assert ("ended", "gw0", "") in sweep.events

@@ -84,6 +84,7 @@ def test_listing_explains_every_session(project: Project) -> None:
         ("mesh_1x8", "Run the suite on a 1x8 mesh."),
         ("mesh_4x4", "Run the suite on a 4x4 mesh."),
         ("sweep", "Run the suite on every mesh of a tier."),
+        ("resume", "Run what the last run was kept from."),
         ("report", "Show the summary of the last run, or merge several."),
         ("thresholds", "Show what the last run measured beside the floors, or raise them."),
         *(

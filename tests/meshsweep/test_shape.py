@@ -1,4 +1,4 @@
-"""Mesh shapes, and how a machine is cut into them."""
+"""Mesh shapes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshsweep.errors import UserError
-from meshsweep.shape import MeshShape, cut
+from meshsweep.shape import MeshShape
 
 shapes = st.builds(MeshShape, rows=st.integers(1, 6), cols=st.integers(1, 9))
 
@@ -29,23 +29,3 @@ def test_other_spellings_are_refused(text: str) -> None:
 
 def test_devices_are_rows_times_cols() -> None:
     assert MeshShape(rows=4, cols=8).devices == 32
-
-
-def test_cut_numbers_devices_row_major() -> None:
-    halves = cut(MeshShape(rows=2, cols=4), MeshShape(rows=2, cols=2))
-
-    assert halves == ((0, 1, 4, 5), (2, 3, 6, 7))
-
-
-def test_remainder_of_machine_is_left_out() -> None:
-    assert cut(MeshShape(rows=1, cols=5), MeshShape(rows=1, cols=2)) == ((0, 1), (2, 3))
-
-
-@given(shapes, shapes)
-def test_cut_shares_out_no_device_twice(machine: MeshShape, shape: MeshShape) -> None:
-    rectangles = cut(machine, shape)
-    devices = [device for rectangle in rectangles for device in rectangle]
-
-    assert len(rectangles) == (machine.rows // shape.rows) * (machine.cols // shape.cols)
-    assert len(set(devices)) == len(devices) == len(rectangles) * shape.devices
-    assert set(devices) <= set(range(machine.devices))

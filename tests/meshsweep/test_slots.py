@@ -1,4 +1,4 @@
-"""Machines cut into slots."""
+"""Slots, and how many of a mesh a machine holds."""
 
 from __future__ import annotations
 
@@ -6,61 +6,26 @@ import json
 
 import pytest
 
-from meshsweep.errors import SelectionError
 from meshsweep.matrix import Matrix
 from meshsweep.shape import MeshShape
-from meshsweep.slots import Slot, slots_for
-
-
-def chips(matrix: Matrix, machine: str, mesh: str, limit: int = 99) -> list[tuple[int, ...]]:
-    """Return the devices of each slot."""
-    return [slot.chips for slot in slots_for(matrix.machines[machine], MeshShape.parse(mesh), limit=limit)]
-
-
-def test_ring_mesh_takes_whole_t3k(declared: Matrix) -> None:
-    assert chips(declared, "t3k", "1x8") == [(0, 1, 2, 3, 4, 5, 6, 7)]
-
-
-def test_galaxy_holds_four_rows(declared: Matrix) -> None:
-    assert chips(declared, "galaxy", "1x8") == [tuple(range(row * 8, row * 8 + 8)) for row in range(4)]
-
-
-def test_galaxy_holds_two_squares(declared: Matrix) -> None:
-    left, right = chips(declared, "galaxy", "4x4")
-
-    assert left == (0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
-    assert set(left) | set(right) == set(range(32))
-
-
-def test_limit_bounds_number_of_slots(declared: Matrix) -> None:
-    assert chips(declared, "galaxy", "1x1", limit=3) == [(0,), (1,), (2,)]
-
-
-def test_virtual_machine_has_slots_without_chips(declared: Matrix) -> None:
-    slots = slots_for(declared.machines["virtual"], MeshShape.parse("4x4"), limit=2)
-
-    assert slots == (
-        Slot(name="virtual.0", machine="virtual", chips=()),
-        Slot(name="virtual.1", machine="virtual", chips=()),
-    )
+from meshsweep.slots import Slot, most, whole
 
 
 @pytest.mark.parametrize(
-    ("machine", "mesh", "message"),
-    [
-        ("t3k", "4x4", "mesh 4x4 (16 devices) does not fit machine 't3k' (system mesh 2x4)"),
-        ("t3k", "4x2", "mesh 4x2 (8 devices) does not fit machine 't3k' (system mesh 2x4)"),
-        ("n300", "1x8", "mesh 1x8 (8 devices) does not fit machine 'n300' (system mesh 1x2)"),
-    ],
+    ("machine", "mesh", "number"),
+    [("galaxy", "1x8", 4), ("galaxy", "4x4", 2), ("galaxy", "1x1", 32), ("t3k", "1x8", 1), ("n300", "4x4", 0)],
 )
-def test_mesh_too_large_names_both(declared: Matrix, machine: str, mesh: str, message: str) -> None:
-    with pytest.raises(SelectionError) as caught:
-        chips(declared, machine, mesh)
-
-    assert str(caught.value) == f"{message}; choose another --machine or a smaller mesh"
+def test_machine_holds_so_many_slots(declared: Matrix, machine: str, mesh: str, number: int) -> None:
+    assert most(declared.machines[machine], MeshShape.parse(mesh)) == number
 
 
-def test_slot_survives_json() -> None:
-    slot = Slot(name="galaxy.1", machine="galaxy", chips=(8, 9))
+def test_process_alone_has_whole_machine(declared: Matrix) -> None:
+    assert whole(declared.machines["n300"]) == Slot(name="n300.0", machine="n300", chips=(0, 1))
+    assert whole(declared.machines["virtual"]) == Slot(name="virtual.0", machine="virtual", chips=())
+
+
+@pytest.mark.parametrize("mesh", ["1x2", None])
+def test_slot_survives_json(mesh: str | None) -> None:
+    slot = Slot(name="galaxy.1", machine="galaxy", mesh=mesh, chips=(8, 9))
 
     assert Slot.from_json(json.loads(json.dumps(slot.to_json()))) == slot

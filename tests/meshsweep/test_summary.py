@@ -76,12 +76,14 @@ def test_row_prints_counts_and_pcc() -> None:
     log.reported("f.py::a", **{"pcc.mlp": 0.98765}).reported("f.py::b", "crashed").reported("f.py::c", "xfailed")
     (row,) = summary.rows(log.ledger)
 
-    assert dict(zip(summary.headings(), summary.cells_of(row), strict=True)) == {
+    assert dict(zip(summary.headings(log.ledger), summary.cells_of(row, log.ledger), strict=True)) == {
         "cell": CELL,
         "planned": "4",
         "passed": "1",
-        "failed": "1",
-        "skipped": "1",
+        "failed": "-",
+        "crashed": "1",
+        "skipped": "-",
+        "xfailed": "1",
         "never ran": "1",
         "lowest PCC": "0.98765",
         "in": "a",
@@ -156,5 +158,49 @@ def test_waived_values_are_counted_and_shown() -> None:
     log = Log().collected("t", "u").reported("t", waived=3).reported("u", waived=1)
     (row,) = summary.rows(log.ledger)
 
-    assert "4 waived" in summary.cells_of(row)
+    assert "4 waived" in summary.cells_of(row, log.ledger)
     assert summary.totals(log.ledger).endswith("; 4 comparisons of values waived")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        ("passed", 0),
+        ("skipped", 1),  # as the only one of its cell
+        ("quarantined", 0),
+        ("xfailed", 0),
+        ("failed", 1),
+        ("hang", 1),
+        ("crashed", 1),
+        ("infra", 3),
+        ("collateral", 3),
+        ("not-run", 1),
+    ],
+)
+def test_every_outcome_has_its_exit_code(outcome: str, code: int) -> None:
+    assert summary.exit_code(Log().collected("t").reported("t", outcome).ledger) == code
+
+
+def test_flaky_is_green_and_said() -> None:
+    log = Log().collected("f.py::t", "f.py::u").attempts("f.py::t", "failed", "passed").reported("f.py::u")
+    lines = summary.as_markdown(log.ledger).splitlines()
+
+    assert (summary.exit_code(log.ledger), summary.verdict(log.ledger)) == (0, "passed, 1 flaky")
+    assert summary.totals(log.ledger).startswith("2 planned: 1 passed, 1 flaky; ")
+    assert lines[lines.index("## Flaky") + 2] == (
+        f"- `t` in `{CELL}` on virtual.2: **flaky** passed at attempt 2, after failed because 1"
+    )
+
+
+def test_strict_flaky_is_red() -> None:
+    log = Log().collected("t").attempts("t", "failed", "passed")
+    log.events[0]["strict_flaky"] = True
+
+    assert (summary.exit_code(log.ledger), summary.verdict(log.ledger)) == (1, "failed")
+    assert summary.problems(log.ledger) == ("1 test flaky, which --strict-flaky takes for a failure",)
+
+
+def test_outcome_that_occurs_has_a_column() -> None:
+    log = Log().collected("t", "u").reported("t", "hang").reported("u", "collateral")
+
+    assert summary.headings(log.ledger)[2:-3] == ["passed", "failed", "hang", "collateral", "skipped", "never ran"]

@@ -142,3 +142,21 @@ def test_odd_values_end_no_run(project: Project) -> None:
         "test_3[1x1-bfloat16-tiny]": ("passed", ""),
     }
     assert project.summary()["cells"][0]["pcc"] == 0.5
+
+
+AGAIN = """
+    def test_again(request):
+        print("said")
+        before = [name for name, _ in request.node.user_properties]
+        request.node.user_properties.append(("pcc.mlp", 0.5 if not before else 0.1))
+        assert before, "nothing recorded so far"
+"""
+
+
+def test_second_attempt_knows_nothing_of_the_first(project: Project) -> None:
+    project.suite(AGAIN)
+    project.meshsweep(*ONE_CELL, "--reruns", "1")
+    (result,) = project.summary()["results"]
+
+    assert (result["outcome"], result["out"], result["properties"]["pcc.mlp"]) == ("failed", "said\n", 0.5)
+    assert [attempt["out"] for attempt in result["earlier"]] == ["said\n"]

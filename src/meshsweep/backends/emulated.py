@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
-from types import ModuleType
+from types import MappingProxyType, ModuleType
+from typing import Any
 
+from meshsweep.backends.simulated import obey, reset
 from meshsweep.backends.ttnn import TtnnBackend
-from meshsweep.matrix import Mesh
+from meshsweep.machines import Machine
+from meshsweep.matrix import Environment, Mesh
+from meshsweep.shape import MeshShape
 from meshsweep.slots import Slot
 
 __all__ = ["EmulatedBackend"]
@@ -19,20 +23,86 @@ __all__ = ["EmulatedBackend"]
 _EMULATOR = "ttemu"
 
 
-class EmulatedBackend(TtnnBackend):
-    """Opens meshes of the emulator; its machine is the slot's, or a virtual one."""
+#: Machines that the emulator knows by name, and the rows and columns that it counts their chips by.
+_GRIDS = {
+    "n150": (1, 1),
+    "n300": (1, 2),
+    "t3k": (2, 4),
+    "galaxy": (8, 4),
+    "p150": (1, 1),
+    "p300": (1, 2),
+    "p150x4": (1, 4),
+    "p150x8": (1, 8),
+    "bhgalaxy": (4, 8),
+}
 
-    def activate(self, slot: Slot | None, meshes: Sequence[Mesh]) -> None:
+
+class EmulatedBackend(TtnnBackend):
+    """Opens meshes of the emulator; its machine is as much of a real one as the slot has, or a virtual one."""
+
+    forks = True
+    # Huge pages for large tensors, which come and go by the hundred at real sizes.
+    variables: Mapping[str, str] = MappingProxyType({"THP_MEM_ALLOC_ENABLE": "1"})
+    # Its chips break by simulated faults only: no tensor library is loaded to find them.
+    probes_with = "simulated"
+    probe_deadline_s = 20.0
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self._slot: Slot | None = None
+        self._missing = 0
+
+    def inventory(self, machine: str) -> str:
+        """Return the machine itself: there are as many as are named."""
+        return machine
+
+    def activate(self, slot: Slot | None, meshes: Sequence[Mesh], machine: Machine | None = None) -> None:
         """Make ``import ttnn`` mean the emulator, even where the real one is installed."""
-        # Read when torch is loaded: huge pages for large tensors, which come and go by the hundred at real sizes.
-        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+        for name, value in self.variables.items():
+            os.environ.setdefault(name, value)
         if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
             sys.meta_path.insert(0, _Finder())
+        self._slot = slot
         if slot is not None:
-            # A slot's machine is whole: the variable means chips of the host, which these are not.
+            # Whatever is said of chips of the host does not mean these.
             os.environ.pop("TT_VISIBLE_DEVICES", None)
             if slot.chips:
-                os.environ["TTEMU_MACHINE"] = slot.machine
+                os.environ.update(_confine(slot, machine))
+
+    def open(self, mesh: Mesh) -> Any:
+        """Open a mesh as simulated faults of its chips allow."""
+        chips = self._slot.chips if self._slot is not None else ()
+        self._missing = obey(self._slot, chips[: mesh.shape.devices])
+        return super().open(mesh)
+
+    def identity(self, device: Any) -> tuple[MeshShape, int]:
+        """Return what an open mesh says of itself, less the chips that are missing by a simulated fault."""
+        shape, chips = super().identity(device)
+        return shape, chips - self._missing
+
+    def reset(self, slot: Slot, machine: Machine, files: Sequence[int]) -> bool:
+        """Count a simulated reset."""
+        return reset(slot, machine)
+
+
+def _confine(slot: Slot, machine: Machine | None) -> dict[str, str]:
+    """Return what tells the emulator of a machine with no more chips than the slot, lying as they do."""
+    if machine is None or machine.shape is None:
+        return {"TTEMU_MACHINE": slot.machine}
+    shape = machine.shape
+    grid = _GRIDS.get(machine.name, (0, 0))
+    name = machine.name if grid[0] * grid[1] == shape.devices else str(shape)
+    rows, cols = grid if name == machine.name else (shape.rows, shape.cols)
+    if len(slot.chips) == shape.devices:
+        return {"TTEMU_MACHINE": name}
+    places = [(chip.row, chip.col) for chip in machine.chips if chip.id in slot.chips]
+    height, width = (len({place[axis] for place in places}) for axis in (0, 1))
+    if height > rows or width > cols:
+        height, width = width, height
+    ids = [row * cols + col for row in range(min(height, rows)) for col in range(min(width, cols))]
+    if len(ids) != len(slot.chips):
+        ids = list(range(len(slot.chips)))
+    return {"TTEMU_MACHINE": name, "TT_VISIBLE_DEVICES": ",".join(map(str, ids))}
 
 
 class _Finder(MetaPathFinder, Loader):

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from meshsweep import cluster, toolchain
+from meshsweep.backends import scratch
 from meshsweep.backends.readback import Readbacks
 from meshsweep.backends.ttnn import TtnnBackend
+from meshsweep.machines import Machine
 from meshsweep.matrix import Environment, Mesh
 from meshsweep.shape import MeshShape
 from meshsweep.slots import Slot
@@ -26,22 +28,28 @@ _GALAXY = MeshShape(rows=4, cols=8)
 class MockBackend(TtnnBackend):
     """Opens meshes of a described cluster, which every worker has for itself."""
 
+    # Chips that are only described cannot break.
+    probes_with = None
+
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self._readbacks: Readbacks | None = None
 
-    def activate(self, slot: Slot | None, meshes: Sequence[Mesh]) -> None:
-        """Describe a cluster that holds ``meshes``, and keep kernels where only this slot builds them."""
+    def inventory(self, machine: str) -> str:
+        """Return a name that hardware does not have: its chips are described for each process."""
+        return f"{self._environment.name}-{machine}"
+
+    def activate(self, slot: Slot | None, meshes: Sequence[Mesh], machine: Machine | None = None) -> None:
+        """Describe a cluster that holds ``meshes``, and keep kernels where only this process builds them."""
         toolchain.install()
-        scratch = Path(tempfile.mkdtemp(prefix="meshsweep-mock-"))
-        atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-        description = scratch / "cluster.yaml"
+        notes = Path(tempfile.mkdtemp(prefix="meshsweep-mock-"))
+        atexit.register(shutil.rmtree, notes, ignore_errors=True)
+        description = notes / "cluster.yaml"
         description.write_text(cluster.describe(_shape(meshes), arch=self._environment.arch), encoding="utf-8")
         os.environ["TT_METAL_MOCK_CLUSTER_DESC_PATH"] = str(description)
-        # Two processes that build the same kernel in one cache get in each other's way.
-        os.environ["TT_METAL_CACHE"] = str(_kernels(self._environment.name, slot))
+        os.environ["TT_METAL_CACHE"] = str(scratch.claim(self._environment.name, slot) / "kernels")
         # Else ttnn leaves a folder of its notes wherever the command was called from.
-        os.environ["TT_METAL_LOGS_PATH"] = str(scratch)
+        os.environ["TT_METAL_LOGS_PATH"] = str(notes)
         os.environ.setdefault("TT_METAL_LOGGER_LEVEL", "error")
 
     def open(self, mesh: Mesh) -> Any:
@@ -72,8 +80,3 @@ class MockBackend(TtnnBackend):
 def _shape(meshes: Sequence[Mesh]) -> MeshShape:
     shapes = {mesh.shape for mesh in meshes}
     return shapes.pop() if len(shapes) == 1 else _GALAXY
-
-
-def _kernels(environment: str, slot: Slot | None) -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "meshsweep" / environment / (slot.name if slot is not None else "alone")

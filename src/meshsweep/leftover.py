@@ -1,0 +1,60 @@
+"""Tell what a run has left to do, and keep pytest from doing the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshsweep import quarantine
+from meshsweep.attempts import Book
+from meshsweep.errors import UserError
+from meshsweep.events import read
+from meshsweep.expansion import cell_of
+from meshsweep.job import Job
+from meshsweep.plan import Plan, Wave
+from meshsweep.rundir import RunDir
+
+__all__ = ["Leave", "begun", "waves"]
+
+
+def begun(rundir: RunDir) -> Job:
+    """Return what a run was asked for. Raises UserError where it was killed before it had written that down."""
+    started = next(read(rundir.events, "run-started"), None)
+    if started is None or not rundir.plan.exists():
+        raise UserError(f"{rundir.path.name}: nothing to resume: the run ended before it began; start it again")
+    return Job.from_json(started)
+
+
+def waves(made: Plan, rundir: RunDir) -> tuple[Wave, ...]:
+    """Return the waves of a plan in which a test has no final outcome, or that were never collected."""
+    final = Book(read(rundir.events)).final
+    collected = {event["wave"]: event["tests"] for event in read(rundir.events, "collected")}
+    return tuple(
+        wave
+        for wave in made.waves
+        if wave.name not in collected or any(test not in final for test, _ in collected[wave.name])
+    )
+
+
+class Leave:
+    """Leaves out what a quarantine entry keeps from running and, without workers, what has its final outcome.
+
+    With workers the controller sends out only what is left.
+    """
+
+    def __init__(self, rundir: RunDir, environment: str, *, is_alone: bool) -> None:
+        job = begun(rundir)
+        self._environment = environment
+        self._held = [entry for entry in job.quarantine if not entry.run and job.today <= entry.expires]
+        self._final = Book(read(rundir.events)).final if is_alone else set()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Mark and deselect."""
+        for item in items if self._held else ():
+            entry = quarantine.find(self._held, item.nodeid, cell_of(item), self._environment)
+            if entry is not None:
+                item.add_marker(pytest.mark.skip(reason=f"in quarantine of {entry.owner}: {entry.reason}"))
+        if self._final:
+            done = [item for item in items if item.nodeid in self._final]
+            config.hook.pytest_deselected(items=done)
+            items[:] = [item for item in items if item.nodeid not in self._final]

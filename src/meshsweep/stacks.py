@@ -1,0 +1,106 @@
+"""Look into a process that hangs from outside: its stacks, its state, what it has printed.
+
+The process prepares itself with ``arm``; from then on a signal makes the interpreter write the stacks of all
+threads, even while native code holds its lock.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["SIGNAL", "Hang", "arm", "look", "printed", "state_of"]
+
+#: Asks for the stacks; Windows has none to ask with.
+SIGNAL: int | None = getattr(signal, "SIGUSR1", None)
+
+_TAIL_BYTES = 16_384
+_POLL_S = 0.02
+_STATES = {"R": "running", "S": "sleeping", "D": "waiting for the disk or a device", "T": "stopped", "Z": "dead"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hang:
+    """A test that was stopped at its deadline, with the last stack and output of its process."""
+
+    worker: str
+    test: str
+    after_s: float
+    state: str
+    stack: str
+    out: str = ""
+    err: str = ""
+
+    def __str__(self) -> str:
+        where = "" if self.stack else "; no stack: the process did not answer"
+        state = f", {self.state}" if self.state else ""
+        return f"killed at its deadline of {self.after_s:.1f} s{state}{where}"
+
+
+def arm(path: Path) -> None:
+    """Make this process write the stacks of all its threads into a file whenever it is asked."""
+    if SIGNAL is None:
+        return
+    path.parent.mkdir(exist_ok=True)
+    # Kept open for the life of the process; faulthandler holds the descriptor, not the object.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    faulthandler.register(SIGNAL, file=descriptor, all_threads=True, chain=False)
+
+
+def look(pid: int, path: Path, ask: Callable[[], None], *, patience_s: float) -> str:
+    """Return the stacks that a process writes when asked, nothing where it does not within ``patience_s``."""
+    before = _size(path)
+    ask()
+    until = time.monotonic() + patience_s
+    seen = before
+    while time.monotonic() < until:
+        time.sleep(_POLL_S)
+        size = _size(path)
+        # It has grown and grows no more: the last line is there.
+        if size > before and size == seen:
+            break
+        seen = size
+    return _tail(path, before)
+
+
+def printed(pid: int) -> tuple[str, str]:
+    """Return the end of what a process has printed while its output is captured into files, where Linux shows them."""
+    return _captured(pid, 1), _captured(pid, 2)
+
+
+def state_of(pid: int) -> str:
+    """Return what a process is doing in a word, nothing where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return _STATES.get(fields[0], "")
+
+
+def _captured(pid: int, descriptor: int) -> str:
+    path = Path(f"/proc/{pid}/fd/{descriptor}")
+    with suppress(OSError):
+        # Pipes and terminals would block or belong to somebody else.
+        if path.is_file():
+            return _tail(path, 0)
+    return ""
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
+
+
+def _tail(path: Path, start: int) -> str:
+    with suppress(OSError), path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(start, size - _TAIL_BYTES))
+        return file.read().decode("utf-8", "replace")
+    return ""

@@ -1,0 +1,3 @@
+"""Worker processes: how they start, what they send, how they end."""
+
+__all__: list[str] = []

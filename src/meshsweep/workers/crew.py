@@ -1,0 +1,108 @@
+"""Start and end worker processes: forked where the backend allows it, spawned where not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import execnet
+from execnet import gateway_bootstrap
+from xdist.workermanage import WorkerController
+
+from meshsweep.errors import InfraError
+from meshsweep.slots import Slot
+from meshsweep.workers.session import Session
+from meshsweep.workers.zygote import Zygote
+
+__all__ = ["Crew", "Worker"]
+
+# One test at a time in the main thread, as xdist has it.
+_SPEC = "execmodel=main_thread_only//popen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Worker:
+    """A worker process: xdist's handle, its name, its slot (None: it only collects), its process id."""
+
+    node: Any
+    name: str
+    slot: Slot | None
+    pid: int
+
+    def kill(self) -> None:
+        """Kill the process, if it still runs."""
+        self.node.gateway._io.kill()  # noqa: SLF001 - execnet's only handle of the process
+
+    def dismiss(self) -> None:
+        """End the process of a worker that has finished its session; it need not be waited for."""
+        self.node.ensure_teardown()
+
+
+class Crew:
+    """Starts workers, forked from ``zygote`` where there is one; it lives until ``close``."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        size: int,
+        zygote: Zygote | None,
+        note: Callable[[str], None],
+    ) -> None:
+        self._session = session
+        self._size = size
+        self._note = note
+        self._numbers = itertools.count()
+        self._zygote = zygote
+        self._can_fork = zygote is not None
+
+    def start(self, slot: Slot | None, given: Mapping[str, object]) -> Worker:
+        """Start the worker of a slot; ``given`` is added to what it is told."""
+        manager = self._session.nodemanager
+        gateway = self._gateway(manager.group)
+        self._session.config.hook.pytest_xdist_newgateway(gateway=gateway)
+        node = WorkerController(manager, gateway, self._session.config, self._session.put)
+        gateway.node = node
+        told = {"wire": self._session.exchange.address, "slot": None if slot is None else slot.to_json()}
+        node.workerinput.update(given, workercount=self._size, **told)
+        node.setup()
+        self._session.start(node)
+        io = gateway._io  # noqa: SLF001 - execnet's only handle of the process
+        pid = io.popen.pid if hasattr(io, "popen") else io.pid
+        return Worker(node=node, name=gateway.id, slot=slot, pid=pid)
+
+    def run(self, worker: Worker, index: int) -> None:
+        """Send a worker a test, by its index in the collection."""
+        self._session.exchange.send(worker.name, index)
+
+    def close(self) -> None:
+        """End the process that workers are forked from, and those that still run."""
+        self._session.exchange.close()
+        if self._zygote is not None:
+            self._zygote.close()
+            self._zygote = None
+
+    def _gateway(self, group: execnet.Group) -> Any:
+        # xdist has given the first numbers to nodes that it was kept from starting.
+        spec = execnet.XSpec(f"{_SPEC}//id=gw{next(self._numbers)}")
+        if self._zygote is not None and self._can_fork:
+            try:
+                return _forked(self._zygote, group, spec)
+            except (InfraError, EOFError, OSError) as error:
+                self._spawn_instead(error)
+        return group.makegateway(spec)
+
+    def _spawn_instead(self, error: Exception) -> None:
+        # Workers that it has forked before may be well.
+        self._can_fork = False
+        self._note(f"workers are spawned, not forked: {error}")
+
+
+def _forked(zygote: Zygote, group: execnet.Group, spec: execnet.XSpec) -> Any:
+    """Return execnet's gateway to a forked worker: what ``makegateway`` does, but for the process."""
+    gateway = gateway_bootstrap.bootstrap(zygote.fork(), spec)
+    gateway.spec = spec
+    group._register(gateway)  # noqa: SLF001 - so that execnet ends and awaits it with the others
+    return gateway

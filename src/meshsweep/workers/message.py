@@ -1,0 +1,53 @@
+"""What a worker sends of a test that passed: one short text in place of six messages and three reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from meshsweep.outcome import plain
+
+__all__ = ["Passed"]
+
+# Once: json.dumps makes an encoder each time that it is asked for anything of its own.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """A test whose setup, call and teardown passed: their seconds together, and what it recorded."""
+
+    duration_s: float
+    properties: Sequence[tuple[str, Any]]
+
+    @classmethod
+    def of(cls, reports: Sequence[pytest.TestReport]) -> Passed:
+        """Return what three reports add up to; the last one holds all that was recorded."""
+        return cls(duration_s=sum(report.duration for report in reports), properties=reports[-1].user_properties)
+
+    def encode(self) -> str:
+        """Return the message."""
+        return _encode([self.duration_s, plain(self.properties)])
+
+    @classmethod
+    def decode(cls, text: str) -> Passed:
+        """Return what ``encode`` wrote."""
+        duration_s, properties = json.loads(text)
+        return cls(duration_s=duration_s, properties=properties)
+
+    def report(self, test: str) -> pytest.TestReport:
+        """Return a report that stands for all three."""
+        return pytest.TestReport(
+            nodeid=test,
+            location=("", None, test),
+            keywords={},
+            outcome="passed",
+            longrepr=None,
+            when="call",
+            duration=self.duration_s,
+            user_properties=self.properties,
+        )

@@ -1,0 +1,227 @@
+"""Be the process that workers are forked from, with the heavy modules imported once.
+
+It speaks over one socket: a line that says whether it is ready, then for each worker one byte with the
+descriptors that become the worker's 0, 1 and 2, and a pipe on which its process id and exit code are written.
+It opens no device and starts no thread: what a fork must not share is made in the workers.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+__all__ = ["BOOTSTRAP", "NUMBER", "PARENT", "REQUEST", "SIZE", "Descriptors", "die_with", "main"]
+
+#: The variable that tells pytest the process id of the command that has started it.
+PARENT = "MESHSWEEP_PARENT"
+
+#: What execnet has a spawned worker run.
+BOOTSTRAP = "import sys;exec(eval(sys.stdin.readline()))"
+
+#: A process id or an exit code on a worker's status pipe, the size of a request on its standard input.
+NUMBER = struct.Struct("=i")
+SIZE = struct.Struct("=Q")
+
+#: The byte that asks for a worker; its descriptors come along with it.
+REQUEST = b"f"
+
+_PR_SET_PDEATHSIG = 1
+
+#: What every worker imports. No plugin of pytest's: one that was there before pytest cannot have its asserts rewritten.
+_COMMON = (
+    "pytest",
+    "_pytest.assertion.rewrite",
+    "_pytest.junitxml",
+    "_pytest.python",
+    "_pytest.terminal",
+    "execnet.gateway_base",
+)
+
+
+class Descriptors(NamedTuple):
+    """What comes along with a request: the worker's 0, 1 and 2, and its status pipe."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+    status: int
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent ends; elsewhere than on Linux nothing is done.
+
+    ``parent`` is the parent's process id: where it has ended already, this process ends at once.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Import modules, then fork a worker for each request, until the controller has gone."""
+    descriptor, parent, *modules = arguments
+    die_with(int(parent))
+    # Ctrl-C is for the workers, which then report; this process ends with its socket.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=int(descriptor))
+    problem = _preload([*modules, *_COMMON])
+    control.sendall(json.dumps({"problem": problem}).encode() + b"\n")
+    if problem:
+        return 1
+    # What is frozen is never written to by the collector, so its pages stay shared.
+    gc.collect()
+    gc.freeze()
+    given = _Nursery(control).serve()
+    if given is not None:
+        _work(given)
+    return 0
+
+
+def _preload(modules: Sequence[str]) -> str:
+    """Import modules and return what went wrong, empty where nothing did."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001 - whatever a module raises, workers can be spawned instead
+            return f"{name} cannot be imported: {type(error).__name__}: {error}"
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    return f"{threads} threads run after importing {', '.join(modules)}: forking is not safe" if threads > 1 else ""
+
+
+class _Nursery:
+    """The loop of the parent: forks on request, tells how each worker ended."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._status: dict[int, int] = {}
+        self._ended, self._wakeup = os.pipe()
+        os.set_blocking(self._wakeup, False)
+        os.set_blocking(self._ended, False)
+
+    def serve(self) -> Descriptors | None:
+        """Return None when the controller has gone, or, in a new worker, its descriptors."""
+        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        while True:
+            ready, _, _ = select.select([self._control.fileno(), self._ended], [], [])
+            if self._ended in ready:
+                self._reap()
+            if self._control.fileno() in ready:
+                message, descriptors, _, _ = socket.recv_fds(self._control, 1, len(Descriptors._fields))
+                if message != REQUEST:
+                    return None
+                if (given := self._fork(Descriptors(*descriptors))) is not None:
+                    return given
+
+    def _fork(self, given: Descriptors) -> Descriptors | None:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            die_with(parent)
+            self._leave()
+            return given
+        for descriptor in given[:3]:
+            os.close(descriptor)
+        self._status[pid] = given.status
+        _tell(given.status, pid)
+        return None
+
+    def _leave(self) -> None:
+        """Let go, in a new worker, of what is its parent's."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._control.close()
+        for descriptor in (self._ended, self._wakeup, *self._status.values()):
+            os.close(descriptor)
+
+    def _reap(self) -> None:
+        os.read(self._ended, 4096)
+        while self._status:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            descriptor = self._status.pop(pid)
+            _tell(descriptor, os.waitstatus_to_exitcode(status))
+            os.close(descriptor)
+
+
+def _tell(descriptor: int, number: int) -> None:
+    try:
+        os.write(descriptor, NUMBER.pack(number))
+    except BrokenPipeError:
+        # The controller no longer cares for this worker.
+        return
+
+
+def _work(given: Descriptors) -> None:
+    """Be a worker: what ``python -c`` would run, with the descriptors, variables and folder that were given."""
+    for target, descriptor in enumerate(given[:3]):
+        os.dup2(descriptor, target)
+    for descriptor in given:
+        os.close(descriptor)
+    request = json.loads(_read(SIZE.unpack(_read(SIZE.size))[0]))
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["variables"])
+    if numpy := sys.modules.get("numpy"):
+        # Python reseeds its own generator after a fork.
+        numpy.random.seed()
+    sys.argv = ["-c"]
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - it is the worker's standard input
+    # The plugins of pytest's among our modules are imported anew, so that pytest can rewrite their asserts.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "meshsweep"]:
+        del sys.modules[name]
+    sys.modules["__main__"] = ModuleType("__main__")
+    code = 0
+    try:
+        exec(BOOTSTRAP, vars(sys.modules["__main__"]))  # noqa: S102 - execnet's way to start a worker
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - shown as Python would
+        traceback.print_exc()
+        code = 1
+    _end(code)
+
+
+def _end(code: int) -> None:
+    """End as Python does, but take no module apart: for torch that needs 0.2 s, and writes to pages that are shared."""
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for threads that are no daemons
+    atexit._run_exitfuncs()  # noqa: SLF001
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _read(size: int) -> bytes:
+    """Return exactly ``size`` bytes of standard input: what follows them is execnet's."""
+    data = b""
+    while len(data) < size:
+        part = os.read(0, size - len(data))
+        if not part:
+            raise EOFError("the controller has gone")
+        data += part
+    return data
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

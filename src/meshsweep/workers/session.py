@@ -1,0 +1,91 @@
+"""xdist's session with workers that come and go while it runs: slots decide, not a fixed number of nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from xdist.dsession import DSession
+
+from meshsweep.workers.wire import Exchange
+
+__all__ = ["Session"]
+
+#: How often something is done though no worker says anything.
+_TICK_S = 0.2
+
+
+class Session(DSession):  # type: ignore[misc]
+    """Does what the scheduler says after every event, and replaces no worker on its own account.
+
+    The scheduler has four methods beyond xdist's protocol: ``act`` does what is due, ``lost`` and ``recover`` take in
+    a death, and ``gives_up`` tells why the run should end before its tests have.
+    """
+
+    exchange: Exchange
+
+    @classmethod
+    def adopt(cls, session: DSession) -> Session:
+        """Turn xdist's session into this one: xdist offers no way to bring one's own."""
+        session.__class__ = cls
+        adopted: Session = session
+        adopted.exchange = Exchange()
+        return adopted
+
+    def put(self, event: tuple[str, dict[str, Any]]) -> None:
+        """Take in an event from xdist's threads."""
+        self.queue.put(event)
+        self.exchange.wake()
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Have something called between two events; any thread may ask."""
+        self.put(("call", {"call": call}))
+
+    def loop_once(self) -> None:
+        """Do what is due, then take in what has happened, or nothing for a while."""
+        self._act()
+        self._take_lines(_TICK_S)
+        before = self.shouldstop
+        # Nothing more is begun once there is a reason to stop: xdist's loop looks at it between two calls.
+        while not self.queue.empty() and self.shouldstop == before:
+            name, arguments = self.queue.get()
+            getattr(self, f"worker_{name}")(**arguments)
+
+    def worker_call(self, call: Callable[[], None]) -> None:
+        """Make a call that was posted."""
+        call()
+
+    def worker_errordown(self, node: Any, error: object) -> None:
+        """Take in the death of a worker: its test, if it had one, has crashed."""
+        # What it had sent before comes first.
+        self._take_lines(0)
+        self._active_nodes.discard(node)
+        self.config.hook.pytest_testnodedown(node=node, error=error)
+        if test := self.sched.lost(node, error):
+            self.handle_crashitem(test, node)
+        self.sched.recover(node)
+
+    def start(self, node: Any) -> None:
+        """Count in a worker that has been started."""
+        self._active_nodes.add(node)
+
+    def worker_workerfinished(self, node: Any) -> None:
+        """Take in a worker that has ended in order."""
+        self._take_lines(0)
+        super().worker_workerfinished(node)
+
+    def _take_lines(self, timeout_s: float) -> None:
+        for worker, line in self.exchange.wait(timeout_s):
+            index, _, passed = line.partition(" ")
+            self.sched.passed(worker, int(index), passed)
+
+    def _act(self) -> None:
+        if self.shuttingdown or self.shouldstop:
+            return
+        self.sched.act()
+        if self.sched.tests_finished:
+            self.triggershutdown()
+        elif reason := self.sched.gives_up():
+            # Shown by xdist at the end, and recorded by the controller.
+            self._summary_report = reason
+            self.triggershutdown()

@@ -1,0 +1,219 @@
+"""A few runs of chaos, and a judge that finds what is wrong with records made by hand."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos import agent, breaks, judge, suite
+from tests.chaos.equality import Reference, differences
+from tests.chaos.host import Host, Sweep
+from tests.chaos.processes import MARK, find
+from tests.chaos.run import References, carry_out
+from tests.chaos.suite import Design
+from tests.meshsweep.project import Project, environment
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+
+
+@pytest.mark.parametrize(("machine", "seed"), [("galaxy", 3), ("t3k", 4)])
+def test_nothing_is_lost_in_chaos(tmp_path: Path, machine: str, seed: int) -> None:
+    verdict = carry_out(seed, machine, None, tmp_path)
+
+    assert verdict.violations == []
+    assert verdict.tests >= 40
+
+
+def test_undisturbed_run_is_as_designed(tmp_path: Path) -> None:
+    reference = References(tmp_path).get("t3k", 0, 0)
+    designs = suite.draw(0, "t3k")
+
+    assert set(reference.results) == {design.test for design in designs}
+
+
+def test_same_seed_draws_the_same() -> None:
+    assert suite.draw(7, "galaxy") == suite.draw(7, "galaxy") != suite.draw(8, "galaxy")
+    assert agent.draw(7) == agent.draw(7) != agent.draw(8)
+
+
+@pytest.mark.parametrize("name", breaks.BREAKS)
+def test_break_finds_its_place(tmp_path: Path, name: str) -> None:
+    """The breaks themselves take whole runs: ``python -m tests.chaos --breaks``."""
+    variables = breaks.install(breaks.BREAKS[name], tmp_path / "broken")
+
+    assert variables == {"PYTHONPATH": str(tmp_path / "broken")}
+
+
+# The judge, on a record made by hand: two tests, one of which fails twice.
+
+PASSES = Design(name="test_1", mesh="", does="pass", takes_s=0.0)
+FAILS = Design(name="test_2", mesh="", does="fail", takes_s=0.0)
+ONE, TWO = PASSES.test, FAILS.test
+
+Record = dict[str, Any]
+
+
+def sent(test: str, t: float, attempt: int = 1) -> Record:
+    """Return an event."""
+    return {"event": "sent", "t": t, "test": test, "worker": "gw0", "attempt": attempt}
+
+
+def reported(test: str, t: float, outcome: str, attempt: int = 1, *, final: bool = True) -> Record:
+    """Return an event."""
+    return {"event": "reported", "t": t, "test": test, "outcome": outcome, "attempt": attempt, "final": final}
+
+
+def begun(test: str, t: float) -> Record:
+    """Return what a test writes when it begins."""
+    return {"test": test, "pid": 7, "t": t}
+
+
+GOOD: Record = {
+    "events": [
+        {"event": "run-started", "t": 0.0},
+        {"event": "worker-started", "t": 0.5, "worker": "gw0", "pid": 7},
+        sent(ONE, 1.0),
+        reported(ONE, 1.2, "passed"),
+        sent(TWO, 2.0),
+        reported(TWO, 2.2, "failed", final=False),
+        sent(TWO, 3.0, 2),
+        reported(TWO, 3.2, "failed", 2),
+    ],
+    "starts": [begun(ONE, 1.1), begun(TWO, 2.1), begun(TWO, 3.1)],
+    "results": [{"test": ONE, "outcome": "passed", "message": ""}, {"test": TWO, "outcome": "failed", "message": ""}],
+}
+
+
+def made(root: Path, record: Record) -> Host:
+    """Return a host whose only sweep has left this record."""
+    sweep = Sweep(
+        project=Project(root / "a"),
+        mark=f"{root.name}.a.",
+        machine="t3k",
+        designs=(PASSES, FAILS),
+        reruns=1,
+        workers=1,
+        variables={},
+    )
+    run = root / "a/.meshsweep/runs/1"
+    run.mkdir(parents=True)
+    (run / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in record["events"]))
+    sweep.starts.write_text("".join(f"\n{json.dumps(line)}\n" for line in record["starts"]))
+    (run / "summary.json").write_text(json.dumps({"results": record["results"]}))
+    return Host(root=root, machine="t3k", token=root.name, sweeps=(sweep,))
+
+
+def test_good_record_is_found_good(tmp_path: Path) -> None:
+    assert judge.judge(made(tmp_path, GOOD), {}, ()) == []
+
+
+def swap(kind: str, index: int, **values: Any) -> Callable[[Record], None]:
+    """Return what changes a line of a record."""
+    return lambda record: record[kind][index].update(values)
+
+
+def add(kind: str, *lines: Record) -> Callable[[Record], None]:
+    """Return what adds lines to a record."""
+    return lambda record: record[kind].extend(lines)
+
+
+def drop(kind: str, index: int) -> Callable[[Record], None]:
+    """Return what takes a line out of a record."""
+    return lambda record: record[kind].pop(index)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (drop("results", 0), "lost, the summary does not know it"),
+        (add("results", GOOD["results"][0]), "1 results too many"),
+        (swap("results", 0, outcome="failed"), "the summary says failed, its attempts say passed"),
+        (swap("events", 3, outcome="skipped"), "attempt 1 is skipped, which neither design nor chaos explains"),
+        (swap("events", 3, outcome="crashed"), "attempt 1 is crashed, which neither design nor chaos explains"),
+        (swap("events", 3, outcome="hang"), "attempt 1 is hang, which neither design nor chaos explains"),
+        (swap("events", 3, outcome="infra"), "attempt 1 is infra, which neither design nor chaos explains"),
+        (drop("events", 3), "0 final results, expected one, the last"),
+        (swap("events", 5, final=True), "2 final results, expected one, the last"),
+        (drop("starts", 0), "attempt 1 is passed, but it never began"),
+        (swap("starts", 0, pid=8), "ran in process 8 without having been sent there"),
+        (add("starts", begun(ONE, 4.0)), "ran again after its final result"),
+        (add("events", sent(ONE, 4.0, 2)), "sent again after its final result"),
+    ],
+)
+def test_judge_finds_what_is_wrong(tmp_path: Path, change: Callable[[Record], None], found: str) -> None:
+    record = copy.deepcopy(GOOD)
+    change(record)
+
+    assert found in "\n".join(judge.judge(made(tmp_path, record), {}, ()))
+
+
+def test_judge_finds_a_rerun_left_out(tmp_path: Path) -> None:
+    record = copy.deepcopy(GOOD)
+    record["events"] = [*record["events"][:5], reported(TWO, 2.2, "failed")]
+    record["starts"].pop()
+
+    assert "its last attempt was taken for final too early" in "\n".join(judge.judge(made(tmp_path, record), {}, ()))
+
+
+def test_what_chaos_explains_is_no_violation(tmp_path: Path) -> None:
+    record = copy.deepcopy(GOOD)
+    killed = reported(ONE, 1.2, "crashed", final=False)
+    record["events"][3:4] = [killed, sent(ONE, 1.4, 2), reported(ONE, 1.6, "passed", 2)]
+    record["starts"].append(begun(ONE, 1.5))
+    record["results"][0]["outcome"] = "flaky"
+    host = made(tmp_path, record)
+
+    assert judge.judge(host, {7: ["kill"]}, ()) == []
+    assert len(judge.judge(host, {}, ())) == 1
+
+
+def test_two_owners_are_found(tmp_path: Path) -> None:
+    host = made(tmp_path, GOOD)
+    line = {"t": 1.0, "do": "take", "kind": "use", "machine": "t3k", "chips": [3], "started": 1, "mark": "", "dead": []}
+    host.owners.write_text("".join(json.dumps({**line, "pid": pid}) + "\n" for pid in (1, 2)))
+
+    (found,) = judge.judge(host, {}, ())
+    assert found.startswith("two owners: t3k chip 3 (use): taken by pid 2")
+
+
+def test_process_left_behind_is_found(tmp_path: Path) -> None:
+    host = made(tmp_path, GOOD)
+    with subprocess.Popen(["sleep", "60"], env=environment(**{MARK: host.sweeps[0].mark})) as process:
+        try:
+            # It has its variables from the moment that it is another program.
+            while not find(host.sweeps[0].mark):
+                pass
+            found = judge.judge(host, {}, ())
+        finally:
+            process.kill()
+
+    assert found == [f"left behind: other {process.pid} (S)"]
+
+
+def test_line_shown_too_early_is_found(tmp_path: Path) -> None:
+    sweep = made(tmp_path, GOOD).sweeps[0]
+    sweep._check(f"FAILED {TWO}: fails by design")
+    sweep._check(f"meshsweep: failed {TWO}: fails by design; it runs again")
+    sweep._check(f"FAILED {ONE}: what nobody has recorded")
+
+    assert sweep.unrecorded == [f"FAILED {ONE}: what nobody has recorded"]
+
+
+def test_summaries_are_compared_but_for_what_is_odd() -> None:
+    whole = {"cells": ["a"]}
+    before = Reference(results={"x": {"test": "x", "message": "1"}}, whole=whole, odd=frozenset())
+    after = Reference(results={"x": {"test": "x", "message": "2"}}, whole={"cells": []}, odd=frozenset())
+    odd = Reference(results=after.results, whole=whole, odd=frozenset({"x"}))
+
+    assert differences(before, after) == [
+        "summary differs: cells: ['a'], now []",
+        "x differs: message: '1', now '2'",
+    ]
+    assert differences(before, odd) == []

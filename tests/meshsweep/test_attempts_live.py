@@ -1,0 +1,201 @@
+"""Whole runs with tests that hang, crash, flake, or suffer from those that do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from textwrap import dedent
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from .project import MATRIX, TTNN, Project
+
+ONE_CELL = ("run", "--cell", "1x1-bfloat16-tiny", "--workers", "1")
+
+DEADLINES = """
+[environments.fake.deadline]
+floor_s = 0.5
+unknown_s = 1.5
+open_s = 0.5
+[environments.simulated]
+about = "no library"
+backend = "simulated"
+[environments.simulated.deadline]
+floor_s = 0.5
+unknown_s = 1.5
+open_s = 0.5
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project whose deadlines are short."""
+    made = Project(tmp_path)
+    made.declare(environments=dedent(MATRIX["environments.toml"]) + DEADLINES)
+    made.write("ttnn.py", TTNN)
+    made.write("faults.json", "{}")
+    return made
+
+
+def outcomes(project: Project) -> dict[str, str]:
+    """Return the outcome of each test by its function."""
+    return {name.partition("[")[0]: outcome for name, (outcome, _) in project.results().items()}
+
+
+HANGING = """
+    import os, re, signal
+
+    def test_before(cell): pass
+
+    def test_native(cell):
+        print("matching")
+        re.match("(a+)+b", "a" * 60)
+
+    def test_stopped(cell): os.kill(os.getpid(), signal.SIGSTOP)
+
+    def test_after(cell): pass
+"""
+
+
+@pytest.mark.parametrize("backend", ["fake", "simulated"], ids=["spawned", "forked"])
+def test_hanging_tests_are_named_and_the_rest_runs(project: Project, backend: str) -> None:
+    """One holds the interpreter's lock in native code, one is stopped and answers nothing."""
+    project.suite(HANGING)
+    done = project.meshsweep(*ONE_CELL, "--env", backend, **project.places())
+    native, stopped = [result for result in project.summary()["results"] if result["outcome"] == "hang"]
+    case = next(
+        c for c in ET.fromstring(project.latest("summary.xml")).iter("testcase") if "native" in c.get("name", "")
+    )
+
+    assert done.code == 1
+    assert outcomes(project) == {
+        "test_before": "passed",
+        "test_native": "hang",
+        "test_stopped": "hang",
+        "test_after": "passed",
+    }
+    assert native["message"].startswith("killed at its deadline of ")
+    assert "in test_native" in native["text"]
+    assert native["out"] == ("matching\n" if sys.platform == "linux" else "")
+    assert "no stack: the process did not answer" in stopped["message"]
+    assert ("failure_type", "hang") in [(found.get("name"), found.get("value")) for found in case.iter("property")]
+    assert case.find("error") is not None
+    assert any(line.startswith("failed: 4 planned: 2 passed, 2 hang; ") for line in done.lines)
+
+
+FLAKY = """
+    import os, signal
+    from pathlib import Path
+
+    def first(name):
+        path = Path(name)
+        seen = path.exists()
+        path.touch()
+        return not seen
+
+    def test_flakes(cell): assert not first("a.txt"), "not yet"
+
+    def test_crashes_once(cell):
+        if first("b.txt"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def test_fails(cell): assert False, "always"
+
+    def test_passes(cell): pass
+"""
+
+
+def test_reruns_are_attempts(project: Project) -> None:
+    project.suite(FLAKY)
+    done = project.meshsweep(*ONE_CELL, "--reruns", "2")
+    results = {result["test"].partition("::")[2].partition("[")[0]: result for result in project.summary()["results"]}
+    attempts = [json.loads(line) for line in project.latest("events.jsonl").splitlines() if '"reported"' in line]
+
+    assert done.code == 1
+    assert outcomes(project) == {
+        "test_flakes": "flaky",
+        "test_crashes_once": "flaky",
+        "test_fails": "failed",
+        "test_passes": "passed",
+    }
+    assert results["test_flakes"]["message"] == "passed at attempt 2, after failed not yet"
+    assert [attempt["outcome"] for attempt in results["test_fails"]["earlier"]] == ["failed", "failed"]
+    assert sorted((a["test"].partition("::")[2][5:9], a["attempt"], a["final"]) for a in attempts) == [
+        ("cras", 1, False),
+        ("cras", 2, True),
+        ("fail", 1, False),
+        ("fail", 2, False),
+        ("fail", 3, True),
+        ("flak", 1, False),
+        ("flak", 2, True),
+        ("pass", 1, True),
+    ]
+
+
+@pytest.mark.parametrize(("options", "code"), [([], 0), (["--strict-flaky"], 1)])
+def test_flaky_run_is_green_unless_strict(project: Project, options: list[str], code: int) -> None:
+    project.suite(FLAKY.replace('assert False, "always"', "pass"))
+    done = project.meshsweep(*ONE_CELL, "--reruns", "1", *options)
+
+    assert done.code == code
+    assert any(line.startswith("flaky tests/unit/test_suite.py::test_flakes[") for line in done.lines)
+    assert any(
+        line.startswith(f"{'failed' if code else 'passed, 2 flaky'}: 4 planned: 2 passed, 2 flaky")
+        for line in done.lines
+    )
+
+
+def test_without_reruns_every_attempt_is_final(project: Project) -> None:
+    project.suite(FLAKY)
+    project.meshsweep(*ONE_CELL)
+
+    assert outcomes(project) == {
+        "test_flakes": "failed",
+        "test_crashes_once": "crashed",
+        "test_fails": "failed",
+        "test_passes": "passed",
+    }
+
+
+SPOILING = """
+    import os, signal
+    from pathlib import Path
+    import pytest
+    from meshsweep import parametrize_mesh
+
+    @parametrize_mesh("1x8")
+    @pytest.mark.parametrize("n", range(3))
+    def test_device(mesh_device, n):
+        if n == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        spoiled = not Path("proven.txt").exists()
+        Path("proven.txt").touch()
+        assert not (n and spoiled), "garbage on the devices"
+"""
+
+
+def test_what_a_crash_spoils_runs_again(project: Project) -> None:
+    """The machine has one slot for this mesh: the test that comes after the crash fails there, and then passes."""
+    project.suite(SPOILING)
+    machine = ("--env", "simulated", "--machine", "t3k", "--mesh", "1x8", "--dtype", "bfloat16", "--scale", "tiny")
+    done = project.meshsweep("run", *machine, **project.places(), MESHSWEEP_FAULTS=str(project.root / "faults.json"))
+    results = project.summary()["results"]
+    earlier = [attempt for result in results for attempt in result["earlier"]]
+
+    assert done.code == 1, done.lines
+    assert sorted(result["outcome"] for result in results) == ["crashed", "passed", "passed"]
+    assert [(attempt["outcome"], attempt["message"]) for attempt in earlier] == [
+        ("collateral", "failed on a slot that had just been spoiled: garbage on the devices")
+    ]
+
+
+def test_deadlines_follow_what_tests_took(project: Project) -> None:
+    """A test that passes in a second is killed when it takes five times as long and more."""
+    project.suite("import os, time\ndef test_1(cell): time.sleep(60 if os.environ.get('SLOW') else 0.05)\n")
+    project.meshsweep(*ONE_CELL)
+    done = project.meshsweep(*ONE_CELL, SLOW="1")
+
+    assert outcomes(project) == {"test_1": "hang"}
+    assert "killed at its deadline of 0.5 s" in done.out or "killed at its deadline of 1.0 s" in done.out

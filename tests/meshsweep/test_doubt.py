@@ -1,0 +1,53 @@
+"""Chips that a hang or crash has spoiled."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshsweep.doubt import Doubts
+
+
+@pytest.mark.parametrize("outcome", ["hang", "crashed"])
+def test_next_failure_on_spoiled_chips_is_excused(outcome: str) -> None:
+    doubts = Doubts()
+    before = doubts.cover("b", {0, 1})
+    doubts.learn("a", {0, 1}, outcome)
+
+    assert (before, doubts.cover("b", {0, 1}), doubts.cover("b", {1, 2}), doubts.cover("b", {2, 3})) == (
+        False,
+        True,
+        True,
+        False,
+    )
+
+
+def test_test_that_spoiled_the_chips_is_not_excused() -> None:
+    doubts = Doubts()
+    doubts.learn("a", {0}, "crashed")
+
+    assert not doubts.cover("a", {0})
+
+
+@pytest.mark.parametrize(("outcome", "is_proven"), [("passed", True), ("xfailed", True), ("skipped", False)])
+def test_pass_proves_the_chips(outcome: str, is_proven: object) -> None:
+    doubts = Doubts()
+    doubts.learn("a", {0, 1}, "hang")
+    doubts.learn("b", {0, 1}, outcome)
+
+    assert (not doubts.cover("c", {0, 1})) is is_proven
+
+
+def test_test_is_excused_once_on_the_same_chips() -> None:
+    """On a machine of one slot it runs again there, and is believed."""
+    doubts = Doubts()
+    doubts.learn("a", {0}, "crashed")
+    doubts.learn("b", {0}, "collateral")
+
+    assert (doubts.cover("b", {0}), doubts.cover("c", {0})) == (False, True)
+
+
+def test_virtual_machines_hold_no_doubts() -> None:
+    doubts = Doubts()
+    doubts.learn("a", (), "crashed")
+
+    assert not doubts.cover("b", ())
