@@ -40,7 +40,7 @@ def test_undisturbed_run_is_as_designed(tmp_path: Path) -> None:
 
 def test_same_seed_draws_the_same() -> None:
     assert suite.draw(7, "galaxy") == suite.draw(7, "galaxy") != suite.draw(8, "galaxy")
-    assert agent.draw(7) == agent.draw(7) != agent.draw(8)
+    assert agent.draw(7, "t3k") == agent.draw(7, "t3k") != agent.draw(8, "t3k")
 
 
 @pytest.mark.parametrize("name", breaks.BREAKS)
