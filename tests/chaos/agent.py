@@ -43,9 +43,9 @@ class Act:
     resets: int | None
 
 
-def draw(seed: int) -> tuple[Act, ...]:
+def draw(seed: int, machine: str) -> tuple[Act, ...]:
     """Return the script of a run."""
-    rng = random.Random(f"script {seed}")
+    rng = random.Random(f"script {machine} {seed}")
     return tuple(_act(rng) for _ in range(rng.randint(1, 5)))
 
 

@@ -65,7 +65,7 @@ def carry_out(
         more = install(broken, root / "broken")
         for sweep in host.sweeps:
             sweep.variables.update(more)
-    script = agent.draw(seed) if broken is None else broken.script
+    script = agent.draw(seed, machine) if broken is None else broken.script
     try:
         violations, demon, keepers = _play(host, script)
         if references is not None:
