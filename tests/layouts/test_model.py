@@ -33,19 +33,13 @@ def dims_of(setup):
     return (users.rows_split(setup, 2)[0], setup.over_columns(-1)[1])
 
 
-def kinds(setup):
-    """Return the block sizes of the caches to serve from; one layer of a real size takes long, and pages are harder."""
-    is_whole = setup.layers == setup.config.num_hidden_layers
-    return (None, users.BLOCK) if is_whole else (users.BLOCK,)
-
-
 def check_users(setup, prompts):
     """Serve users with prompts of these lengths from each kind of cache."""
     slots, length = len(prompts), max(prompts) + STEPS
     model = setup.build(Model, layers=setup.layers)
     sequences, whole = deal(setup, slots, length)
     planned = users.schedule(setup, prompts, STEPS)
-    for block_size in kinds(setup):
+    for block_size in users.block_sizes(setup):
         caches = model.new_caches(length, users=len(sequences), block_size=block_size)
         for slot, prompt in enumerate(prompts):
             tokens = sequences[slot::slots, :prompt]

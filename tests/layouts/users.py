@@ -45,9 +45,20 @@ def scattered(setup, *, length, users):
     return PageTable(setup.mesh_device, setup.mesh_config, length=length, users=users, block_size=BLOCK, order=order)
 
 
+def is_whole(setup):
+    """Say whether the scale builds all of its layers; of a real size, which takes long, it builds one."""
+    return setup.layers == setup.config.num_hidden_layers
+
+
+def block_sizes(setup):
+    """Return the block sizes of the caches to serve from: none for a contiguous one, where there is time for both."""
+    return (None, BLOCK) if is_whole(setup) else (BLOCK,)
+
+
 def caches(setup, attention, *, length, users):
     """Yield each kind of cache by name, for ``users`` users of the mesh."""
-    yield "contiguous", attention.new_cache(length, users=users)
+    if is_whole(setup):
+        yield "contiguous", attention.new_cache(length, users=users)
     yield "paged", attention.new_paged_cache(scattered(setup, length=length, users=users))
 
 

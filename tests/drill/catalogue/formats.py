@@ -38,7 +38,7 @@ def share_the_least_exponent(patch):
 
     def change(blocks, bits):
         least = torch.frexp(blocks.abs().amin(dim=-1, keepdim=True).clamp(min=1e-30)).exponent
-        limit = torch.ldexp(torch.ones(()) - 2.0**-bits, least)
+        limit = (1 - 2.0**-bits) * torch.exp2(least)
         return blocks.clamp(-limit, limit)
 
     before_quantising(patch, change)
