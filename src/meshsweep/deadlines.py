@@ -30,7 +30,8 @@ class Deadline:
     """How an environment turns history into deadlines, in seconds.
 
     A deadline is ``factor`` times the 95th percentile, at least ``floor_s`` and at most ``cap_s``; ``unknown_s``
-    for a test that never passed here; and ``open_s`` more where the test has to open its mesh first.
+    for a test that never passed here; and ``open_s`` more where the test has to open its mesh first. A worker gets
+    ``start_s`` to import and collect.
     """
 
     factor: float = 5.0
@@ -38,6 +39,7 @@ class Deadline:
     cap_s: float = 3600.0
     unknown_s: float = 1800.0
     open_s: float = 120.0
+    start_s: float = 600.0
 
 
 def read(table: Table) -> Deadline:
@@ -48,7 +50,7 @@ def read(table: Table) -> Deadline:
         factor=table.number("factor", default.factor, low=1, high=1000) or default.factor,
         **{
             name: table.number(name, getattr(default, name), low=0.1, high=day_s) or getattr(default, name)
-            for name in ("floor_s", "cap_s", "unknown_s", "open_s")
+            for name in ("floor_s", "cap_s", "unknown_s", "open_s", "start_s")
         },
     )
     if found.floor_s > found.cap_s:

@@ -130,19 +130,25 @@ class Distribution:
         )
 
     def started(self, worker: Worker) -> None:
-        """Record a worker."""
+        """Record a worker, and watch it until it is ready."""
         self._workers[worker.name] = worker
         slot = worker.slot.name if worker.slot is not None else ""
         self._log.write("worker-started", worker=worker.name, slot=slot, pid=worker.pid)
+        self._watchdog.started(worker.name, worker.pid, "", self._environment.deadline.start_s)
+
+    def ready(self, worker: Worker) -> None:
+        """Watch a worker no longer that has collected: from now on its tests are watched."""
+        self._watchdog.ended(worker.name)
 
     def ended(self, worker: Worker, error: str) -> None:
         """Record the end of a worker, and whether the watchdog has brought it about."""
         self._hang = self._watchdog.ended(worker.name)
         slot = worker.slot.name if worker.slot is not None else ""
         self._log.write("worker-ended", worker=worker.name, slot=slot, error=error)
-        if error and worker.name not in self._flying and self._hang is None:
+        if error and worker.name not in self._flying:
             place = f" on {slot}" if slot else ""
-            self._log.write("infra", text=f"worker {worker.name} died{place} outside of any test: {error}")
+            why = error if self._hang is None else f"it hung while it started, {self._hang}"
+            self._log.write("infra", text=f"worker {worker.name} died{place} outside of any test: {why}")
         self._flying.pop(worker.name, None)
 
     def sent(self, test: str, worker: Worker) -> None:

@@ -38,6 +38,9 @@ class Observer(Protocol):
     def started(self, worker: Worker) -> None:
         """Take in a worker that has been started."""
 
+    def ready(self, worker: Worker) -> None:
+        """Take in a worker that has collected."""
+
     def ended(self, worker: Worker, error: str) -> None:
         """Take in a worker that has ended, with its error where it died."""
 
@@ -135,6 +138,7 @@ class SlotScheduling:
             difference = report_collection_diff(self._ids, collection, "the first worker", node.gateway.id)
             raise InfraError(difference or "workers collected different tests")
         self._ready.add(node)
+        self._observer.ready(self._workers[node])
         self._announce(self._workers[node])
 
     def schedule(self) -> None:

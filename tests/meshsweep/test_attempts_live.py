@@ -26,6 +26,7 @@ backend = "simulated"
 floor_s = 0.5
 unknown_s = 1.5
 open_s = 0.5
+start_s = 20
 """
 
 
@@ -199,3 +200,31 @@ def test_deadlines_follow_what_tests_took(project: Project) -> None:
 
     assert outcomes(project) == {"test_1": "hang"}
     assert "killed at its deadline of 0.5 s" in done.out or "killed at its deadline of 1.0 s" in done.out
+
+
+SLOW_TO_START = """
+    import time
+    from pathlib import Path
+
+    import pytest
+
+    if not (mark := Path(__file__).with_name("hung")).exists():
+        mark.touch()
+        time.sleep(1000)
+
+    def test_anything(cell): pass
+"""
+
+
+def test_worker_that_hangs_while_it_starts_is_killed_and_replaced(project: Project) -> None:
+    text = dedent(MATRIX["environments.toml"]) + DEADLINES.replace("start_s = 20", "start_s = 5")
+    project.declare(environments=text)
+    project.suite(SLOW_TO_START)
+
+    done = project.meshsweep(*ONE_CELL, "--env", "simulated", **project.places())
+
+    assert outcomes(project) == {"test_anything": "passed"}
+    assert any(
+        "outside of any test: it hung while it started, killed at its deadline of 5.0 s" in line for line in done.lines
+    )
+    assert done.code == 3

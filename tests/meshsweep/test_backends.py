@@ -50,7 +50,8 @@ def test_unknown_backend_names_the_nearest() -> None:
         backends.get(environment("emulate"))
 
     assert str(caught.value) == (
-        "matrix/environments.toml: unknown backend 'emulate'; did you mean emulated or simulated? choose from emulated, mock, simulated, ttnn"
+        "matrix/environments.toml: unknown backend 'emulate'; did you mean emulated or simulated? "
+        "choose from emulated, mock, simulated, ttnn"
     )
 
 

@@ -82,6 +82,7 @@ def test_long_benchmarks_run_by_name_alone(measured):
 def test_unknown_benchmark_is_told_with_those_there_are(capsys):
     with pytest.raises(SystemExit, match="2"):
         command.main(["lasy"])
-    assert "unknown benchmark 'lasy'; choose from decode, decoder, lazy, pieces, session, nightly" in (
-        capsys.readouterr().err
+    assert (
+        "unknown benchmark 'lasy'; choose from decode, decoder, lazy, overhead, pieces, scheduling, session, startup, nightly"
+        in (capsys.readouterr().err)
     )

@@ -110,6 +110,9 @@ class Sweep:
     def started(self, worker: Worker) -> None:
         self.events.append(("started", worker.name, worker.slot.name if worker.slot else ""))
 
+    def ready(self, worker: Worker) -> None:
+        pass
+
     def ended(self, worker: Worker, error: str) -> None:
         self.events.append(("ended", worker.name, error))
 
