@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from meshsweep.machines.machine import Chip, Machine
+from meshsweep.machines.machine import Machine, seat
 from meshsweep.machines.placement import joined
 from meshsweep.shape import MeshShape
 from meshsweep.toml import Table
@@ -28,17 +28,7 @@ def read(name: str, table: Table) -> Machine:
     boards = _boards(table, shape)
     pcie = _pcie(table, ids, boards)
     bus = _bus(table, pcie)
-    chips = tuple(
-        Chip(
-            id=chip,
-            row=at // shape.cols,
-            col=at % shape.cols,
-            board=boards[at],
-            pcie=pcie.index(chip) if chip in pcie else None,
-            bus=bus.get(chip),
-        )
-        for at, chip in enumerate(ids)
-    )
+    chips = seat(shape, ids, boards=dict(zip(ids, boards, strict=True)), pcie=pcie, bus=bus)
     return Machine(
         name=name,
         about=about,

@@ -7,7 +7,7 @@ from typing import Any
 
 from meshsweep.errors import InfraError, UserError
 from meshsweep.machines.layout import arrange
-from meshsweep.machines.machine import Chip, Machine
+from meshsweep.machines.machine import Machine, seat
 from meshsweep.shape import MeshShape
 
 __all__ = ["read"]
@@ -55,17 +55,7 @@ def _machine(data: Mapping[str, Any], name: str, where: str) -> Machine:
     # TT_VISIBLE_DEVICES counts PCIe chips by their address.
     pcie = sorted(reached, key=lambda chip: (bus.get(chip, ""), chip))
     boards = _boards(data, ids)
-    chips = tuple(
-        Chip(
-            id=chip,
-            row=at // shape.cols,
-            col=at % shape.cols,
-            board=boards[chip],
-            pcie=pcie.index(chip) if chip in pcie else None,
-            bus=bus.get(chip),
-        )
-        for at, chip in enumerate(placed)
-    )
+    chips = seat(shape, placed, boards=boards, pcie=pcie, bus=bus)
     return Machine(
         name=name,
         about=f"{len(ids)} chips, as described in {where}",

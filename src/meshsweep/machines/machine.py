@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from meshsweep.machines.placement import Placement, place
 from meshsweep.shape import MeshShape
 
-__all__ = ["Chip", "Machine"]
+__all__ = ["Chip", "Machine", "seat"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,23 @@ class Chip:
     board: int
     pcie: int | None
     bus: str | None = None
+
+
+def seat(
+    shape: MeshShape, ids: Sequence[int], *, boards: Mapping[int, int], pcie: Sequence[int], bus: Mapping[int, str]
+) -> tuple[Chip, ...]:
+    """Return the chips ``ids``, row-major in the system mesh; ``pcie`` lists those on PCIe by their index."""
+    return tuple(
+        Chip(
+            id=chip,
+            row=at // shape.cols,
+            col=at % shape.cols,
+            board=boards[chip],
+            pcie=pcie.index(chip) if chip in pcie else None,
+            bus=bus.get(chip),
+        )
+        for at, chip in enumerate(ids)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
