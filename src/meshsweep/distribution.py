@@ -142,7 +142,7 @@ class Distribution:
 
     def ended(self, worker: Worker, error: str) -> None:
         """Record the end of a worker, and whether the watchdog has brought it about."""
-        self._hang = self._watchdog.ended(worker.name)
+        self._hang = self._watchdog.died(worker.name)
         slot = worker.slot.name if worker.slot is not None else ""
         self._log.write("worker-ended", worker=worker.name, slot=slot, error=error)
         if error and worker.name not in self._flying:

@@ -44,13 +44,15 @@ class Phases:
         self.duration_s += report.duration
         for name, value in report.user_properties:
             self.properties[name] = _worst(name, self.properties.get(name), value)
-        if hasattr(report, "wasxfail"):
+        # Nobody expects a test to fail for want of a mesh, so no xfail explains that.
+        is_infra = INFRA in self.properties
+        if hasattr(report, "wasxfail") and not is_infra:
             self.outcome = "xfailed" if report.skipped else "failed"
             self.message = report.wasxfail or "xfail"
-        elif report.failed:
+        elif report.failed or hasattr(report, "wasxfail"):
             # A teardown often fails because the test did: the test's own words stay in front.
             self.message = "; ".join([self.message] * (self.outcome == "failed") + [_message(report)])
-            self.outcome = "infra" if INFRA in self.properties else "failed"
+            self.outcome = INFRA if is_infra else "failed"
             self.text = f"{self.text}\n{_WORKER.sub('', report.longreprtext)}".strip()[-_TEXT_BYTES:]
             # The sections of a report hold what all phases up to it have printed.
             self.out = _printed(report, "log", "stdout")

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SIGNAL", "Hang", "arm", "look", "printed", "state_of"]
+__all__ = ["SIGNAL", "Hang", "arm", "look", "printed", "size", "state_of", "tail"]
 
 #: Asks for the stacks; Windows has none to ask with.
 SIGNAL: int | None = getattr(signal, "SIGUSR1", None)
@@ -53,20 +53,20 @@ def arm(path: Path) -> None:
     faulthandler.register(SIGNAL, file=descriptor, all_threads=True, chain=False)
 
 
-def look(pid: int, path: Path, ask: Callable[[], None], *, patience_s: float) -> str:
+def look(path: Path, ask: Callable[[], None], *, patience_s: float) -> str:
     """Return the stacks that a process writes when asked, nothing where it does not within ``patience_s``."""
-    before = _size(path)
+    before = size(path)
     ask()
     until = time.monotonic() + patience_s
     seen = before
     while time.monotonic() < until:
         time.sleep(_POLL_S)
-        size = _size(path)
+        now = size(path)
         # It has grown and grows no more: the last line is there.
-        if size > before and size == seen:
+        if now > before and now == seen:
             break
-        seen = size
-    return _tail(path, before)
+        seen = now
+    return tail(path, before)
 
 
 def printed(pid: int) -> tuple[str, str]:
@@ -83,24 +83,26 @@ def state_of(pid: int) -> str:
     return _STATES.get(fields[0], "")
 
 
-def _captured(pid: int, descriptor: int) -> str:
-    path = Path(f"/proc/{pid}/fd/{descriptor}")
-    with suppress(OSError):
-        # Pipes and terminals would block or belong to somebody else.
-        if path.is_file():
-            return _tail(path, 0)
-    return ""
-
-
-def _size(path: Path) -> int:
+def size(path: Path) -> int:
+    """Return the size of a file in bytes, 0 where there is none."""
     with suppress(OSError):
         return path.stat().st_size
     return 0
 
 
-def _tail(path: Path, start: int) -> str:
+def tail(path: Path, start: int) -> str:
+    """Return the end of what a file holds from a byte on, nothing where it cannot be read."""
     with suppress(OSError), path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(start, size - _TAIL_BYTES))
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(start, end - _TAIL_BYTES))
         return file.read().decode("utf-8", "replace")
+    return ""
+
+
+def _captured(pid: int, descriptor: int) -> str:
+    path = Path(f"/proc/{pid}/fd/{descriptor}")
+    with suppress(OSError):
+        # Pipes and terminals would block or belong to somebody else.
+        if path.is_file():
+            return tail(path, 0)
     return ""

@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from meshsweep import stacks
 from meshsweep.rundir import RunDir
@@ -43,6 +44,8 @@ class Watchdog:
         self._clock = clock
         self._watched: dict[str, _Watched] = {}
         self._hangs: dict[str, Hang] = {}
+        #: Who is being asked for its stacks, and where in the file they begin.
+        self._asked: tuple[Hang, int] | None = None
         self._changed = threading.Condition()
         self._wakes = float("inf")
         self._is_open = True
@@ -60,10 +63,24 @@ class Watchdog:
                 self._changed.notify()
 
     def ended(self, worker: str) -> Hang | None:
-        """Watch a worker's test no longer, for it has ended or died; returns the hang if it was killed here."""
+        """Watch a worker's test no longer, for it has ended; returns the hang if it was killed here even so."""
         with self._changed:
             self._watched.pop(worker, None)
             return self._hangs.pop(worker, None)
+
+    def died(self, worker: str) -> Hang | None:
+        """Watch a worker no longer, for it has died; returns the hang if that was done here.
+
+        A process that is past its deadline may die of being asked for its stacks: faulthandler reads frames that
+        the interpreter is just writing (Python 3.11 dies in one of some hundred dumps).
+        """
+        with self._changed:
+            asked = self._asked
+            was_watched = self._watched.pop(worker, None) is not None
+            hang = self._hangs.pop(worker, None)
+        if asked is None or asked[0].worker != worker or not was_watched:
+            return hang
+        return replace(asked[0], stack=stacks.tail(self._rundir.stack(worker), asked[1]))
 
     def close(self) -> None:
         """Stop watching, and wait for the thread."""
@@ -75,21 +92,18 @@ class Watchdog:
 
     def _watch(self) -> None:
         while (late := self._next_late()) is not None:
-            stack, out, err, state = self._look(late)
+            hang = self._hang(late)
+            path = self._rundir.stack(late.worker)
             with self._changed:
+                self._asked = hang, stacks.size(path)
+            hang = replace(hang, stack=self._stack(late, path))
+            with self._changed:
+                self._asked = None
                 # While its stacks were written the test may have ended after all.
                 if self._watched.get(late.worker) is not late:
                     continue
                 del self._watched[late.worker]
-                self._hangs[late.worker] = Hang(
-                    worker=late.worker,
-                    test=late.test,
-                    after_s=late.deadline_s,
-                    state=state,
-                    stack=stack,
-                    out=out,
-                    err=err,
-                )
+                self._hangs[late.worker] = hang
                 # Under the lock: a result that is taken in later finds the hang, one taken in before prevents it.
                 _signal(late.pid, signal.SIGKILL)
 
@@ -104,16 +118,20 @@ class Watchdog:
                 self._changed.wait(min(first.due - self._clock(), threading.TIMEOUT_MAX) if first else None)
             return None
 
-    def _look(self, late: _Watched) -> tuple[str, str, str, str]:
-        # Before it is asked: a signal wakes what sleeps.
+    def _hang(self, late: _Watched) -> Hang:
+        """Return what can be seen of a process without asking it: a signal wakes what sleeps."""
         state = stacks.state_of(late.pid)
-        stack = ""
-        if stacks.SIGNAL is not None:
-            path, ask = self._rundir.stack(late.worker), stacks.SIGNAL
-            # A process that has not armed itself would die of the question.
-            if path.exists():
-                stack = stacks.look(late.pid, path, lambda: _signal(late.pid, ask), patience_s=self._patience_s)
-        return stack, *stacks.printed(late.pid), state
+        out, err = stacks.printed(late.pid)
+        return Hang(
+            worker=late.worker, test=late.test, after_s=late.deadline_s, state=state, stack="", out=out, err=err
+        )
+
+    def _stack(self, late: _Watched, path: Path) -> str:
+        ask = stacks.SIGNAL
+        # A process that has not armed itself would die of the question.
+        if ask is None or not path.exists():
+            return ""
+        return stacks.look(path, lambda: _signal(late.pid, ask), patience_s=self._patience_s)
 
 
 def _signal(pid: int, number: int) -> None:

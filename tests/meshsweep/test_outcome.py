@@ -80,6 +80,8 @@ SKIP = ("f.py", 3, "Skipped: no hardware")
             "teardown: stuck",
         ),
         ([phase("setup", "failed", "x", properties=[(INFRA, "mesh 1x8")])], "infra", "setup: x"),
+        # That a test is expected to fail does not mean that it may have no devices.
+        ([phase("setup", "skipped", "x", properties=[(INFRA, "m")], wasxfail="known")], "infra", "setup: x"),
     ],
 )
 def test_worst_phase_decides(reports: list[pytest.TestReport], outcome: str, message: str) -> None:

@@ -149,6 +149,38 @@ def test_end_during_the_last_look_saves_the_worker(
     assert dog.ended("gw0") is None
 
 
+def test_worker_that_dies_of_being_asked_has_hung(
+    tmp_path: Path, rundir: RunDir, dog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dump walks over frames that the interpreter is writing: now and then it kills what it should describe."""
+    worker = Worker(tmp_path, ASLEEP, rundir)
+    found: list[Hang | None] = []
+
+    def dies(path: Path, ask: object, *, patience_s: float) -> str:
+        with path.open("a") as file:
+            file.write("half of a stack")
+        worker.process.kill()
+        worker.process.wait()
+        found.append(dog.died("gw0"))
+        return ""
+
+    monkeypatch.setattr(stacks, "look", dies)
+    dog.started("gw0", worker.pid, "t", 0.1)
+    until = time.monotonic() + 30
+    while not found and time.monotonic() < until:
+        time.sleep(0.01)
+
+    (hang,) = found
+    assert hang is not None
+    assert (hang.test, hang.state, hang.stack) == ("t", "sleeping", "half of a stack")
+
+
+def test_worker_that_dies_in_time_has_crashed(dog: Watchdog, processes: list[subprocess.Popen[bytes]]) -> None:
+    dog.started("gw0", processes[0].pid, "t", 600.0)
+
+    assert dog.died("gw0") is None
+
+
 def test_sooner_deadline_is_not_slept_over(dog: Watchdog, processes: list[subprocess.Popen[bytes]]) -> None:
     """The thread waits for the first deadline it knows; one that comes before it wakes the thread."""
     dog.started("gw1", processes[1].pid, "long", 600.0)

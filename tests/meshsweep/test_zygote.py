@@ -256,12 +256,15 @@ def test_what_cannot_be_forked_is_spawned(forking: Project) -> None:
 
 def test_lost_process_to_fork_from_ends_no_run(forking: Project) -> None:
     forking.suite("""
-        import os, signal
+        import os, signal, time
         import pytest
 
         @pytest.mark.parametrize("number", range(4))
         def test_1(cell, number):
-            if number == 1: os.kill(os.getppid(), signal.SIGKILL)
+            if number == 1:
+                os.kill(os.getppid(), signal.SIGKILL)
+                # The worker dies of it too, though not before the kernel has told it.
+                time.sleep(60)
     """)
     done = forking.meshsweep(*ONE_CELL, "--workers", "1", "--env", "forked")
 
