@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from meshsweep.workers.message import Passed
+
 __all__ = ["Audience", "needs_all"]
 
 _HOOKS = ("pytest_runtest_logstart", "pytest_runtest_logreport", "pytest_runtest_logfinish")
@@ -33,12 +35,15 @@ class Audience:
         terminal = config.pluginmanager.getplugin("terminalreporter")
         self._failed: Any = config.pluginmanager.getplugin("lfplugin")
         self._stats: dict[str, list[object]] = terminal.stats if terminal is not None else {}
+        self._first: pytest.TestReport | None = None
 
-    def passed(self, report: pytest.TestReport) -> None:
+    def passed(self, test: str, passed: Passed) -> None:
         """Take in a test that passed."""
-        self._stats.setdefault("passed", []).append(report)
+        # Only how many there are is looked at: the first stands for all.
+        self._first = self._first or passed.report(test)
+        self._stats.setdefault("passed", []).append(self._first)
         if self._failed is not None and self._failed.lastfailed:
-            self._failed.pytest_runtest_logreport(report=report)
+            self._failed.pytest_runtest_logreport(report=passed.report(test))
 
 
 def _listeners(config: pytest.Config) -> list[Any]:

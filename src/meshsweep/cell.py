@@ -26,5 +26,9 @@ class Cell:
             raise UserError(f"cell {text!r}: expected MESH-DTYPE-SCALE, such as 1x8-bfloat8_b-tiny")
         return cls(mesh=mesh, dtype=dtype, scale=scale)
 
+    def axes(self, environment: str) -> dict[str, str]:
+        """Return what every result of the cell is labelled with, in an environment."""
+        return {"mesh": self.mesh, "dtype": self.dtype, "scale": self.scale, "environment": environment}
+
     def __str__(self) -> str:
         return f"{self.mesh}-{self.dtype}-{self.scale}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -119,6 +120,8 @@ class Distribution:
         self._mesh_of = {test: meshes[cell] for test, cell in cells.items()}
         done = self._controller.book.final
         tests = [(test, cells[test]) for test in ids]
+        # What stands now stands for good, and need not be looked at again and again.
+        gc.freeze()
         tasks = workload.tasks(tests, self._matrix, self._environment, self._times, done=done)
         return workload.dispatch(
             self._machine,
@@ -151,6 +154,10 @@ class Distribution:
             self._log.write("infra", text=f"worker {worker.name} died{place} outside of any test: {why}")
         self._flying.pop(worker.name, None)
 
+    def offered(self, test: str, worker: Worker) -> None:
+        """Record that a worker may begin a test by itself: if it does so right before the end, that is known."""
+        self._log.write("offered", test=test, worker=worker.name)
+
     def sent(self, test: str, worker: Worker) -> None:
         """Record that a test is sent, and watch it."""
         assert worker.slot is not None
@@ -171,7 +178,7 @@ class Distribution:
         if isinstance(result, str):
             passed = Passed.decode(result)
             self._controller.results.passed(test, worker.name, passed)
-            self._audience.passed(passed.report(test))
+            self._audience.passed(test, passed)
             self._deadlines.observe(test, passed.duration_s)
             return None
         # Whatever went wrong, the next test opens its mesh anew.

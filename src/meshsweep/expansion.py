@@ -12,7 +12,10 @@ from meshsweep.ledger import NO_CELL
 from meshsweep.marks import MARK
 from meshsweep.matrix import Matrix
 
-__all__ = ["Expander", "cell_of", "mesh_of"]
+__all__ = ["AXES", "Expander", "cell_of", "mesh_of"]
+
+#: Where among the properties of an item those begin that tell its cell.
+AXES = pytest.StashKey[int]()
 
 #: Stands for "no cell of this run": pytest turns an empty list into a skip, which would hide the hole.
 _NONE = "no-cell"
@@ -80,12 +83,8 @@ class Expander:
     def _label(self, item: pytest.Item) -> None:
         cell = _param(item, "cell", None)
         if isinstance(cell, Cell):
-            item.user_properties += [
-                ("mesh", cell.mesh),
-                ("dtype", cell.dtype),
-                ("scale", cell.scale),
-                ("environment", self._environment),
-            ]
+            item.stash[AXES] = len(item.user_properties)
+            item.user_properties += cell.axes(self._environment).items()
 
 
 def _refuse_idle_mark(metafunc: pytest.Metafunc) -> None:

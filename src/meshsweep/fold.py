@@ -7,6 +7,7 @@ from typing import Any
 
 from meshsweep import quarantine
 from meshsweep.attempts import standing
+from meshsweep.cell import Cell
 from meshsweep.ledger import MEASURE, NO_CELL, Attempt, Ledger, Result
 
 __all__ = ["fold"]
@@ -38,6 +39,7 @@ class _Fold:
         self.problems: list[str] = []
         self.infra: list[str] = []
         self.notes: list[str] = []
+        self.axes: dict[str, Mapping[str, str]] = {}
         self.collected: set[str] = set()
         self.filtered = False
         self.reason = _ENDED
@@ -146,9 +148,9 @@ class _Fold:
         )
 
     def _result(self, test: str) -> Result:
-        attempts = [_attempt(event) for _, event in sorted(self.reported.get(test, {}).items())]
         events = self.reported.get(test, {})
         cell, wave = self.planned.get(test) or (next(iter(events.values())).get("cell", NO_CELL), "")
+        attempts = [_attempt(event, self._axes(cell)) for _, event in sorted(events.items())]
         place: dict[str, Any] = {
             "test": test,
             "cell": cell,
@@ -174,6 +176,13 @@ class _Fold:
             earlier=tuple(earlier),
         )
 
+    def _axes(self, cell: str) -> Mapping[str, str]:
+        """Return the labels of a cell, which workers do not repeat with every test."""
+        if cell not in self.axes:
+            environment = self.run.get("environment", "")
+            self.axes[cell] = {} if cell == NO_CELL else Cell.parse(cell).axes(environment)
+        return self.axes[cell]
+
     def _lacks(self, test: str) -> str:
         """Return why a test that was to run again did not, nothing where its last attempt is final."""
         events = self.reported[test]
@@ -191,7 +200,7 @@ class _Fold:
         )
 
 
-def _attempt(event: Mapping[str, Any]) -> Attempt:
+def _attempt(event: Mapping[str, Any], axes: Mapping[str, str]) -> Attempt:
     return Attempt(
         outcome=event["outcome"],
         duration_s=event["duration_s"],
@@ -202,7 +211,7 @@ def _attempt(event: Mapping[str, Any]) -> Attempt:
         worker=event.get("worker", ""),
         slot=event["slot"],
         started=event["t"] - event["duration_s"],
-        properties=event.get("properties", {}),
+        properties={**axes, **event.get("properties", {})},
     )
 
 

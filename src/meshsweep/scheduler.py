@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from xdist.report import report_collection_diff
 
 from meshsweep.attempts import Again
-from meshsweep.dispatch import Close, Dispatch, Open, Run, Task
+from meshsweep.dispatch import Action, Dispatch, Next, Open, Run, Task
 from meshsweep.errors import InfraError
 from meshsweep.probe import Healthy, Spoiled
 from meshsweep.slots import Slot
@@ -44,8 +44,11 @@ class Observer(Protocol):
     def ended(self, worker: Worker, error: str) -> None:
         """Take in a worker that has ended, with its error where it died."""
 
+    def offered(self, test: str, worker: Worker) -> None:
+        """Take in a test, right before its worker is offered it."""
+
     def sent(self, test: str, worker: Worker) -> None:
-        """Take in a test, right before it is sent."""
+        """Take in a test, right before it is sent, or when its worker has begun it by itself."""
 
     def finished(self, test: str, worker: Worker, result: str | float) -> Again | None:
         """Take in the end of a test; returns whether, and where not, it runs again."""
@@ -144,22 +147,13 @@ class SlotScheduling:
     def schedule(self) -> None:
         """Xdist says that tests may be sent: ``act`` does that."""
 
-    def mark_test_complete(self, node: Any, item_index: int, duration: str | float = 0) -> None:
-        """Take in the end of a test; ``duration`` is what the worker tells of it."""
-        worker, task, began = self._workers[node], self._flying.pop(node), self._sent.pop(node)
-        assert self._dispatch is not None
-        assert worker.slot is not None
-        self._fruitless = 0
-        decision = self._observer.finished(self._ids[item_index], worker, duration)
-        self._dispatch.done(worker.slot.name, item_index, self._clock() - began)
-        if decision is not None:
-            self._dispatch.again(task, avoid=decision.avoid)
-        if self._observer.is_condemned(worker):
-            self._condemn(node, worker.slot)
+    def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+        """Take in the end of a test that did not simply pass."""
+        self._complete(node, item_index, duration, begun=None)
 
-    def passed(self, name: str, index: int, result: str) -> None:
-        """Take in a test that has passed, in the words of the worker of that name."""
-        self.mark_test_complete(self._named[name], index, result)
+    def passed(self, name: str, index: int, result: str, *, begun: int | None) -> None:
+        """Take in a test that has passed, in the words of the worker of that name, and which it has ``begun``."""
+        self._complete(self._named[name], index, result, begun=begun)
 
     def remove_node(self, node: Any) -> str | None:
         """Forget a worker that has ended in order; returns the test that it left undone, if any."""
@@ -243,6 +237,25 @@ class SlotScheduling:
 
     # How it is done.
 
+    def _complete(self, node: Any, index: int, result: str | float, *, begun: int | None) -> None:
+        worker, task, began = self._workers[node], self._flying.pop(node), self._sent.pop(node)
+        assert self._dispatch is not None
+        assert worker.slot is not None
+        self._fruitless = 0
+        decision = self._observer.finished(self._ids[index], worker, result)
+        following = self._dispatch.done(worker.slot.name, index, self._clock() - began, begun=begun)
+        if following is None:
+            self._crew.withdraw(worker)
+        if decision is not None:
+            self._dispatch.again(task, avoid=decision.avoid)
+        if self._observer.is_condemned(worker):
+            self._condemn(node, worker.slot)
+            if following is not None:
+                # Its worker dies for what came before: that is no attempt at it.
+                self._dispatch.again(following)
+        elif following is not None:
+            self._note(worker, following)
+
     def _begin(self) -> None:
         machine = self._ground.machine
         if machine.shape is not None:
@@ -252,15 +265,20 @@ class SlotScheduling:
             slot = Slot(name=f"{machine.name}.{number}", machine=machine.name, chips=())
             self._early[slot.name] = self._start(slot, {})
 
-    def _do(self, action: Open | Run | Close) -> bool:
+    def _do(self, action: Action) -> bool:
         """Carry out an action; returns whether another may follow from it."""
         if isinstance(action, Open):
             self._open_slot(action.slot)
             return True
+        worker = self._open[action.slot]
         if isinstance(action, Run):
-            self._run(self._open[action.slot], action.task)
+            self._note(worker, action.task)
+            self._crew.run(worker, action.task.index)
+        elif isinstance(action, Next):
+            self._observer.offered(self._ids[action.task.index], worker)
+            self._crew.offer(worker, action.task.index)
         else:
-            self._open[action.slot].node.shutdown()
+            worker.node.shutdown()
         return False
 
     def _open_slot(self, slot: Slot) -> None:
@@ -290,11 +308,11 @@ class SlotScheduling:
         self._observer.started(worker)
         return worker
 
-    def _run(self, worker: Worker, task: Task) -> None:
+    def _note(self, worker: Worker, task: Task) -> None:
+        """Take a test for one in flight."""
         self._observer.sent(self._ids[task.index], worker)
         self._flying[worker.node] = task
         self._sent[worker.node] = self._clock()
-        self._crew.run(worker, task.index)
 
     def _condemn(self, node: Any, slot: Slot) -> None:
         """End a worker that must get no further test, and have its chips looked at."""

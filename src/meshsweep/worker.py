@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from meshsweep import stacks
-from meshsweep.expansion import cell_of
+from meshsweep.cell import Cell
+from meshsweep.expansion import AXES, cell_of
 from meshsweep.plan import Wave
 from meshsweep.rundir import RunDir
 from meshsweep.workers.nursery import die_with
@@ -26,6 +27,8 @@ __all__ = ["CollectionFile", "WorkerLoop", "join"]
 
 #: How many properties a test was collected with.
 _GIVEN = pytest.StashKey[int]()
+#: So many of them tell its cell, which the controller knows.
+_AXES = len(Cell(mesh="", dtype="", scale="").axes(""))
 
 
 def join(config: pytest.Config, rundir: RunDir | None, wave: Wave | None) -> None:
@@ -82,28 +85,32 @@ class WorkerLoop:
         # All that xdist still sends is the command to shut down; the end marker says that the controller has gone.
         self._xdist.channel.setcallback(lambda _: self._wire.stop(), endmarker=None)
         last: pytest.Item | None = None
-        while (index := self._wire.receive()) is not None:
+        index = self._wire.receive()
+        while index is not None:
             item = session.items[index]
             # The last test was torn down to its parent: where that is shared, nothing is left to end.
             if last is not None and last.parent is not item.parent:
                 self._leave(last, item)
             self._xdist.item_index = index
             last = item
-            self._run(item, index)
+            following = self._run(item, index)
             if session.shouldfail or session.shouldstop:
                 break
+            index = self._wire.receive() if following is None else following
         if last is not None:
             self._leave(last, None)
         return True
 
-    def _run(self, item: pytest.Item, index: int) -> None:
+    def _run(self, item: pytest.Item, index: int) -> int | None:
         # An attempt knows nothing of what an earlier one in this process has recorded and printed.
         del item.user_properties[item.stash.setdefault(_GIVEN, len(item.user_properties)) :]
         item._report_sections.clear()  # noqa: SLF001 - pytest runs an item once
         start = time.perf_counter()
         # The parent as "next item": fixtures of the function end, wider ones stay.
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=item.parent)
-        self._reporter.complete(index, time.perf_counter() - start)
+        axes = item.stash.get(AXES, None)
+        known = slice(0) if axes is None else slice(axes, axes + _AXES)
+        return self._reporter.complete(index, time.perf_counter() - start, known)
 
     @staticmethod
     def _leave(last: pytest.Item, following: pytest.Item | None) -> None:

@@ -13,6 +13,9 @@ from meshsweep.matrix import Environment, Matrix
 
 __all__ = ["dispatch", "tasks"]
 
+#: Where tests take at most so long a worker knows its next one before it asks: asking takes half a millisecond.
+_AHEAD_S = 0.05
+
 
 def tasks(
     tests: Sequence[tuple[str, str]],
@@ -23,8 +26,15 @@ def tasks(
     done: Collection[str] = (),
 ) -> list[Task]:
     """Return a task for each test and its cell; those that are ``done`` keep their place in the numbering."""
+    claims = {cell: _claim(cell, matrix) for cell in dict(tests).values()}
     return [
-        _task(index, test, cell, matrix, history.expected_s(times, environment.name, test))
+        Task(
+            index=index,
+            group=cell,
+            mesh=claims[cell][0],
+            expected_s=history.expected_s(times, environment.name, test),
+            memory_bytes=claims[cell][1],
+        )
         for index, (test, cell) in enumerate(tests)
         if test not in done
     ]
@@ -41,12 +51,20 @@ def dispatch(
 ) -> Dispatch:
     """Return the dispatch of these tasks that is done first on paper."""
     shapes = {mesh.name: mesh.shape for mesh in matrix.meshes.values()}
-    return best(machine, shapes, found, workers=workers, memory_bytes=memory_bytes, open_s=environment.open_s)
+    return best(
+        machine,
+        shapes,
+        found,
+        workers=workers,
+        memory_bytes=memory_bytes,
+        open_s=environment.open_s,
+        ahead_s=_AHEAD_S,
+    )
 
 
-def _task(index: int, test: str, cell: str, matrix: Matrix, expected_s: float | None) -> Task:
+def _claim(cell: str, matrix: Matrix) -> tuple[str, int]:
+    """Return the mesh of a cell, empty where it has none, and the bytes of host memory that it claims."""
     if cell == NO_CELL:
-        return Task(index=index, group=cell, mesh="", expected_s=expected_s)
+        return "", 0
     axes = Cell.parse(cell)
-    memory_bytes = matrix.scales[axes.scale].memory_bytes
-    return Task(index=index, group=cell, mesh=axes.mesh, expected_s=expected_s, memory_bytes=memory_bytes)
+    return axes.mesh, matrix.scales[axes.scale].memory_bytes

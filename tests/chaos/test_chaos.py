@@ -174,6 +174,29 @@ def test_what_chaos_explains_is_no_violation(tmp_path: Path) -> None:
     assert len(judge.judge(host, {}, ())) == 1
 
 
+@pytest.mark.parametrize(("worker", "number"), [("gw0", 0), ("gw1", 1)])
+def test_worker_begins_what_it_was_offered(tmp_path: Path, worker: str, number: int) -> None:
+    """That is before it counts as sent."""
+    record = copy.deepcopy(GOOD)
+    record["events"].insert(4, {"event": "offered", "t": 1.3, "test": TWO, "worker": worker})
+    record["starts"][1]["t"] = 1.4
+    found = "\n".join(judge.judge(made(tmp_path, record), {}, ()))
+
+    assert found.count("ran in process 7 without having been sent there") == number
+
+
+@pytest.mark.parametrize(("worker", "number"), [("gw0", 0), ("gw1", 1)])
+def test_offer_outlives_a_controller(tmp_path: Path, worker: str, number: int) -> None:
+    """It is killed before it knows that the worker has begun; the test runs again when the run is resumed."""
+    record = copy.deepcopy(GOOD)
+    offer = {"event": "offered", "t": 1.3, "test": TWO, "worker": worker}
+    record["events"][4:4] = [offer, {"event": "worker-started", "t": 1.6, "worker": "gw0", "pid": 8}]
+    record["starts"][1:] = [begun(TWO, 1.4), *({**begun(TWO, t), "pid": 8} for t in (2.1, 3.1))]
+    found = "\n".join(judge.judge(made(tmp_path, record), {}, ()))
+
+    assert found.count("ran in process 7 without having been sent there") == number
+
+
 def test_two_owners_are_found(tmp_path: Path) -> None:
     host = made(tmp_path, GOOD)
     line = {"t": 1.0, "do": "take", "kind": "use", "machine": "t3k", "chips": [3], "started": 1, "mark": "", "dead": []}

@@ -228,3 +228,33 @@ def test_worker_that_hangs_while_it_starts_is_killed_and_replaced(project: Proje
         "outside of any test: it hung while it started, killed at its deadline of 5.0 s" in line for line in done.lines
     )
     assert done.code == 3
+
+
+MANY = """
+    import os
+    from pathlib import Path
+    import pytest
+
+    @pytest.mark.parametrize("number", range(80))
+    def test_1(cell, number):
+        with Path("begun.txt").open("a") as file: print(number, file=file)
+        assert number != 40
+        if number == 60: os._exit(3)
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_short_tests_begin_without_being_asked_for(project: Project, workers: str) -> None:
+    """Each once, whatever happens to the one before it; what fails or crashes is charged to nobody else."""
+    project.suite(MANY)
+    for _ in range(2):
+        (project.root / "begun.txt").unlink(missing_ok=True)
+        project.meshsweep(*ONE_CELL[:-1], workers)
+    said = [json.loads(line) for line in project.latest("events.jsonl").splitlines()]
+    results = {name: outcome for name, (outcome, _) in project.results().items()}
+    bad = {name.rpartition("-")[2]: outcome for name, outcome in results.items() if outcome != "passed"}
+
+    assert sum(event["event"] == "offered" for event in said) > 20
+    assert bad == {"40]": "failed", "60]": "crashed"}
+    assert sorted(map(int, (project.root / "begun.txt").read_text().split())) == list(range(80))
+    assert sum(event["event"] == "sent" for event in said) == 80

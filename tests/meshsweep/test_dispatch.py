@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshsweep.dispatch import Action, Close, Dispatch, Estimate, Open, Policy, Run, Task, best, simulate
+from meshsweep.dispatch import Action, Close, Dispatch, Estimate, Next, Open, Policy, Run, Task, best, simulate
 from meshsweep.machines import Machine
 from meshsweep.shape import MeshShape
 
@@ -38,10 +38,18 @@ class Sweep:
         *,
         workers: int | None = None,
         memory_bytes: int | None = None,
+        ahead_s: float = 0.0,
         policy: Policy | None = None,
     ) -> None:
         self.dispatch = Dispatch(
-            machine, MESHES, given, workers=workers, memory_bytes=memory_bytes, open_s=1.0, policy=policy
+            machine,
+            MESHES,
+            given,
+            workers=workers,
+            memory_bytes=memory_bytes,
+            open_s=1.0,
+            ahead_s=ahead_s,
+            policy=policy,
         )
 
     def opens(self, now_s: float = 0.0) -> list[Open]:
@@ -284,3 +292,41 @@ def test_best_policy_is_never_worse_than_the_plain_one() -> None:
     plain = simulate(Dispatch(GALAXY, MESHES, given, **limits), seconds).makespan_s
 
     assert simulate(best(GALAXY, MESHES, given, **limits), seconds).makespan_s <= plain
+
+
+def offered(given: list[Task], *, ahead_s: float = 0.1, machine: Machine = VIRTUAL) -> list[int]:
+    """Return what the two slots of a machine are offered beside their first tests."""
+    sweep = Sweep(machine, given, workers=2, ahead_s=ahead_s)
+    sweep.opens()
+    return [action.task.index for action in sweep.told() if isinstance(action, Next)]
+
+
+def test_slots_with_short_tests_know_the_next_one() -> None:
+    assert offered(cells(*[("a", 0.05)] * 6)) == [2, 3]
+
+
+@pytest.mark.parametrize("seconds", [[0.05] * 4, [5.0] * 2 + [0.05] * 6, [5.0] * 6], ids=["few", "longer", "long"])
+def test_nothing_is_offered_where_somebody_would_wait_for_it(seconds: list[float]) -> None:
+    """Neither the last tests, nor behind a long one, nor a long one."""
+    assert offered(cells(*[("a", one) for one in seconds])) == []
+
+
+def test_longest_first_holds_for_offers() -> None:
+    """Short tests are in flight, but a longer one of their cell comes next: it is not passed over."""
+    given = cells(*[("a", 0.05)] * 8)
+    sweep = Sweep(VIRTUAL, given, workers=1, ahead_s=0.1)
+    sweep.opens()
+    sweep.told()
+    sweep.dispatch.again(Task(index=8, group="a", mesh="1x1", expected_s=3.0))
+    sweep.dispatch.done("virtual.0", 0, begun=1)
+
+    assert [action for action in sweep.told() if isinstance(action, Next)] == []
+
+
+def test_only_tests_of_the_same_cell_are_offered() -> None:
+    sweep = Sweep(VIRTUAL, cells(("a", 0.09), *[("b", 0.01)] * 5), workers=1, ahead_s=0.1)
+    sweep.opens()
+    (run,) = sweep.told()
+
+    assert isinstance(run, Run)
+    assert run.task.group == "a"

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from meshsweep.dispatch import Close, Dispatch, Open, Policy, Run, Task, best
+from meshsweep.dispatch import Close, Dispatch, Next, Open, Policy, Run, Task, best
 from meshsweep.machines import Chip, Machine
 from meshsweep.machines.placement import joined
 from meshsweep.shape import MeshShape
@@ -45,17 +45,19 @@ def machines(draw: st.DrawFn) -> Machine:
 
 @st.composite
 def suites(draw: st.DrawFn) -> list[Task]:
-    """Draw tests of several meshes and cells, with and without a history or a claim on memory."""
+    """Draw tests of several meshes and cells, or of few, with and without a history or a claim on memory."""
     count = draw(st.integers(0, 25))
+    shapes = draw(st.sampled_from([("", *SHAPES), ("", "1x1")]))
+    most_bytes = draw(st.sampled_from([0, 12]))
     return [
         Task(
             index=index,
-            group=draw(st.sampled_from("abc")) + mesh,
+            group=draw(st.sampled_from("abc" if most_bytes else "a")) + mesh,
             mesh=mesh,
             expected_s=draw(st.none() | st.floats(0, 50)),
-            memory_bytes=draw(st.integers(0, 12)),
+            memory_bytes=draw(st.integers(0, most_bytes)),
         )
-        for index, mesh in enumerate(draw(st.lists(st.sampled_from(("", *SHAPES)), min_size=count, max_size=count)))
+        for index, mesh in enumerate(draw(st.lists(st.sampled_from(shapes), min_size=count, max_size=count)))
     ]
 
 
@@ -68,6 +70,7 @@ class Host:
         self.slots: dict[str, Any] = {}
         self.state: dict[str, str] = {}
         self.flying: dict[str, Task] = {}
+        self.offered: dict[str, Task] = {}
         self.claims: dict[str, int] = {}
         self.away: list[frozenset[int]] = []
         self.spoiled: set[int] = set()
@@ -94,6 +97,11 @@ class Host:
                 self.flying[action.slot] = action.task
                 self.claims[action.slot] = action.task.memory_bytes
                 assert self.budget is None or sum(self.claims.values()) <= self.budget
+            elif isinstance(action, Next):
+                flying = self.flying[action.slot]
+                assert (flying.group, flying.memory_bytes) == (action.task.group, action.task.memory_bytes)
+                assert action.slot not in self.offered
+                self.offered[action.slot] = action.task
             elif isinstance(action, Close):
                 assert self.state[action.slot] == "open"
                 assert action.slot not in self.flying
@@ -109,6 +117,7 @@ class Host:
     def lose(self, name: str) -> None:
         """Let a worker die; its test is put back, its chips wait for a probe."""
         task = self.flying.pop(name, None)
+        self.offered.pop(name, None)
         self.leave(name)
         self.dispatch.lost(name)
         self.away.append(self.leased(name))
@@ -126,7 +135,10 @@ def test_chips_memory_and_tests_are_never_doubled(machine: Machine, tasks: list[
         long_s=data.draw(st.none() | st.floats(0, 50)),
         horizon_s=data.draw(st.none() | st.floats(0, 200)),
     )
-    dispatch = Dispatch(machine, MESHES, tasks, workers=workers, memory_bytes=budget, open_s=1.0, policy=policy)
+    ahead_s = data.draw(st.sampled_from([0.0, 10.0, 100.0]), label="ahead_s")
+    dispatch = Dispatch(
+        machine, MESHES, tasks, workers=workers, memory_bytes=budget, open_s=1.0, ahead_s=ahead_s, policy=policy
+    )
     host = Host(machine, dispatch, budget, workers)
     now_s = 0.0
     mishaps = data.draw(st.integers(0, 12), label="mishaps")
@@ -162,7 +174,12 @@ def test_chips_memory_and_tests_are_never_doubled(machine: Machine, tasks: list[
         else:
             task = host.flying.pop(name)
             host.ran[task.index] += 1
-            dispatch.done(name, task.index, 1.0)
+            offered = host.offered.pop(name, None)
+            begun = offered if offered is not None and data.draw(st.booleans()) else None
+            dispatch.done(name, task.index, 1.0, begun=None if begun is None else begun.index)
+            if begun is not None:
+                host.flying[name] = begun
+                host.claims[name] = begun.memory_bytes
 
     assert not host.state
     assert dispatch.is_finished

@@ -20,7 +20,7 @@ def told(*, slain: bool, has_no_mesh: bool) -> Any:
     made._flying = {}
     made._open = {}
     made._watchdog = SimpleNamespace(ended=lambda _: object() if slain else None)
-    made._audience = SimpleNamespace(passed=lambda _: None)
+    made._audience = SimpleNamespace(passed=lambda *_: None)
     made._deadlines = SimpleNamespace(observe=lambda *_: None)
     results = SimpleNamespace(passed=lambda *_: None, found_no_mesh=lambda _: has_no_mesh)
     made._controller = SimpleNamespace(results=results)

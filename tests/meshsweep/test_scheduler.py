@@ -37,6 +37,7 @@ class Node:
         self.id = name
         self.gateway = self._io = self
         self.got: list[int] = []
+        self.offered: int | None = None
         self.is_down = self.is_killed = False
 
     def shutdown(self) -> None:
@@ -63,6 +64,13 @@ class Crew:
     def run(self, worker: Worker, index: int) -> None:
         worker.node.got.append(index)
 
+    def offer(self, worker: Worker, index: int) -> None:
+        assert worker.node.offered is None
+        worker.node.offered = index
+
+    def withdraw(self, worker: Worker) -> None:
+        worker.node.offered = None
+
 
 class Refusing(Ground):
     """A ground whose chips another run has until ``given``."""
@@ -87,8 +95,17 @@ class Broken(Ground):
 class Sweep:
     """A scheduler over four tests of the groups a and b, and what it tells its observer: itself."""
 
-    def __init__(self, machine: Machine = VIRTUAL, ground: Ground | None = None, *, size: int = 2, **more: Any) -> None:
+    def __init__(
+        self,
+        machine: Machine = VIRTUAL,
+        ground: Ground | None = None,
+        *,
+        size: int = 2,
+        ahead_s: float = 0.0,
+        **more: Any,
+    ) -> None:
         self.machine = machine
+        self.ahead_s = ahead_s
         self.crew: Any = Crew()
         self.events: list[tuple[str, ...]] = []
         self.decision: Again | None = None
@@ -102,7 +119,7 @@ class Sweep:
         mesh = "" if self.machine is VIRTUAL else "1x1"
         tasks = [Task(index=i, group=name[0], mesh=mesh, expected_s=1.0) for i, name in enumerate(ids)]
         meshes = {"1x1": MeshShape(rows=1, cols=1)}
-        return Dispatch(self.machine, meshes, tasks, workers=2, memory_bytes=None)
+        return Dispatch(self.machine, meshes, tasks, workers=2, memory_bytes=None, ahead_s=self.ahead_s)
 
     def tell(self) -> dict[str, object]:
         return {}
@@ -115,6 +132,9 @@ class Sweep:
 
     def ended(self, worker: Worker, error: str) -> None:
         self.events.append(("ended", worker.name, error))
+
+    def offered(self, test: str, worker: Worker) -> None:
+        self.events.append(("offered", test, worker.name))
 
     def sent(self, test: str, worker: Worker) -> None:
         self.events.append(("sent", test, worker.name))
@@ -145,7 +165,21 @@ class Sweep:
     def finish(self, number: int) -> None:
         """Have a worker report that its test has passed."""
         node = self.worker(number)
-        self.sched.passed(f"gw{number}", node.got[-1], "passed")
+        self.sched.passed(f"gw{number}", node.got[-1], "passed", begun=None)
+        self.sched.act()
+
+    def go_on(self, number: int) -> None:
+        """Have a worker report that its test has passed, and that it has begun the one that it was offered."""
+        node = self.worker(number)
+        ended, begun, node.offered = node.got[-1], node.offered, None
+        node.got.append(begun)
+        self.sched.passed(f"gw{number}", ended, "passed", begun=begun)
+        self.sched.act()
+
+    def fail(self, number: int) -> None:
+        """Have a worker report that its test has failed."""
+        node = self.worker(number)
+        self.sched.mark_test_complete(node, node.got[-1])
         self.sched.act()
 
     def die(self, number: int) -> str | None:
@@ -321,3 +355,67 @@ def test_condemned_worker_of_a_virtual_machine_gets_no_test() -> None:
     assert sweep.worker(0).is_killed
     assert sweep.worker(0).got == got
     assert ("ended", "gw0", "") in sweep.events
+
+
+MANY = tuple(f"a{number}" for number in range(6))
+
+
+def offering(**more: Any) -> Sweep:
+    """Return a sweep of six tests of one cell, two of which are in flight and two offered."""
+    sweep = Sweep(ahead_s=2.0, **more)
+    sweep.collect(0, 1, ids=MANY)
+    assert [sweep.worker(number).offered for number in range(2)] == [2, 3]
+    sweep.events.clear()
+    return sweep
+
+
+def test_offered_test_is_in_flight_once_it_has_been_begun() -> None:
+    sweep = offering()
+    sweep.go_on(0)
+
+    assert sweep.events[:2] == [("finished", "a0", "passed"), ("sent", "a2", "gw0")]
+    assert sweep.worker(0).got == [0, 2]
+
+
+def test_offer_that_was_not_taken_is_withdrawn_and_sent() -> None:
+    """The worker had ended its test before it was offered the next one, and waits."""
+    sweep = offering()
+    sweep.finish(0)
+
+    assert (sweep.worker(0).got, sweep.worker(0).offered) == ([0, 2], None)
+    assert ("sent", "a2", "gw0") in sweep.events
+
+
+def test_failed_test_is_followed_by_nothing_unasked() -> None:
+    sweep = offering()
+    sweep.decision = Again(outcome="failed")
+    sweep.fail(0)
+
+    # A second offer beside one that still stands would not have been borne.
+    assert [event for event, *_ in sweep.events] == ["finished", "sent", "offered"]
+    assert len(sweep.worker(0).got) == 2
+
+
+def test_offered_test_of_a_dead_worker_runs_elsewhere() -> None:
+    sweep = offering()
+    died_in = sweep.die(0)
+    sweep.finish(1)
+    while sweep.sched.has_pending:
+        sweep.finish(1)
+
+    assert died_in == "a0"
+    assert sorted(test for event, test, *_ in sweep.events if event == "finished") == ["a1", "a2", "a3", "a4", "a5"]
+
+
+def test_begun_test_of_a_worker_that_is_being_killed_runs_elsewhere() -> None:
+    """The deadline of the test before it had passed: what the worker has begun since is no attempt."""
+    sweep = offering()
+    sweep.condemned = {"gw0"}
+    sweep.go_on(0)
+    ran = [test for event, test, *_ in sweep.events if event == "sent"]
+    sweep.die(0)
+    while sweep.sched.has_pending:
+        sweep.finish(1)
+
+    assert "a2" not in ran
+    assert sorted(test for event, test, *_ in sweep.events if event == "finished") == list(MANY)

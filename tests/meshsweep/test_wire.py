@@ -21,6 +21,7 @@ def connect() -> Iterator[Connect]:
     made = []
 
     def connected(exchange: Exchange, name: str) -> Wire:
+        exchange.expect(name)
         made.append(Wire(exchange.address, name))
         return made[-1]
 
@@ -83,6 +84,35 @@ def test_lines_sent_before_a_death_are_kept(exchange: Exchange, connect: Connect
     assert list(exchange.wait(0)) == []
 
 
+def test_offer_has_one_taker(exchange: Exchange, connect: Connect) -> None:
+    wire, other = connect(exchange, "gw0"), connect(exchange, "gw1")
+    found = [wire.take()]
+    exchange.offer("gw0", 17)
+    found += [other.take(), wire.take(), wire.take()]
+    exchange.offer("gw0", 18)
+    exchange.withdraw("gw0")
+    exchange.withdraw("gw0")
+    found += [wire.take()]
+
+    assert found == [None, None, 17, None, None]
+
+
+def test_stopped_worker_takes_nothing(exchange: Exchange, connect: Connect) -> None:
+    wire = connect(exchange, "gw0")
+    exchange.offer("gw0", 17)
+    wire.stop()
+
+    assert wire.take() is None
+
+
+def test_controller_that_has_gone_offers_nothing(connect: Connect) -> None:
+    made = Exchange()
+    wire = connect(made, "gw0")
+    made.close()
+
+    assert wire.take() is None
+
+
 def test_stop_ends_a_wait(exchange: Exchange, connect: Connect) -> None:
     wire = connect(exchange, "gw0")
     found: list[int | None] = []
@@ -116,6 +146,7 @@ def test_sockets_of_killed_controllers_are_removed(tmp_path: Path, monkeypatch: 
         killed.bind(str(left / "wire"))
     living, another = Exchange(), Exchange()
     there = {path.name for path in tmp_path.iterdir()}
+    living.expect("gw0")
     wire = Wire(living.address, "gw0")
     wire.send("still heard")
     heard = lines(living, 1)

@@ -6,7 +6,7 @@ live controller use it alike, so that what a plan shows is what a run does.
 
 from __future__ import annotations
 
-from meshsweep.dispatch.action import Action, Close, Open, Run, Task
+from meshsweep.dispatch.action import Action, Close, Next, Open, Run, Task
 from meshsweep.dispatch.bound import Bound, lower_bound
 from meshsweep.dispatch.dispatch import Dispatch
 from meshsweep.dispatch.estimate import Estimate
@@ -21,6 +21,7 @@ __all__ = [
     "Close",
     "Dispatch",
     "Estimate",
+    "Next",
     "Open",
     "Policy",
     "Run",

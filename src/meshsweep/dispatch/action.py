@@ -1,4 +1,4 @@
-"""What a dispatch is given and what it answers: tests, and the three things to do with slots."""
+"""What a dispatch is given and what it answers: tests, and the four things to do with slots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from meshsweep.slots import Slot
 
-__all__ = ["Action", "Close", "Open", "Run", "Task"]
+__all__ = ["Action", "Close", "Next", "Open", "Run", "Task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +36,18 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Next:
+    """Offer a slot, whose test is in flight, the one to begin if that passes: it need not ask, and may be refused."""
+
+    slot: str
+    task: Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Close:
     """End the worker of an open slot that has nothing in flight, and release its chips."""
 
     slot: str
 
 
-Action = Open | Run | Close
+Action = Open | Run | Next | Close

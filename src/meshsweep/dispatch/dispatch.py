@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import inf
 
-from meshsweep.dispatch.action import Action, Close, Open, Run, Task
-from meshsweep.dispatch.block import Block
+from meshsweep.dispatch.action import Action, Close, Next, Open, Run, Task
+from meshsweep.dispatch.block import Block, Waiting
 from meshsweep.dispatch.demand import Demand
 from meshsweep.dispatch.floorplan import Floorplan
 from meshsweep.dispatch.policy import Policy
@@ -24,7 +24,8 @@ class Dispatch:
     """Says which slots to open, which tests to run in them and which to close.
 
     ``workers`` bounds the slots that are open at the same time, ``memory_bytes`` what the
-    cells of their workers may claim together, ``open_s`` is what opening a slot takes.
+    cells of their workers may claim together, ``open_s`` is what opening a slot takes. A slot is offered its
+    next test ahead while both that and the one in flight are expected to take at most ``ahead_s``.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class Dispatch:
         workers: int | None,
         memory_bytes: int | None,
         open_s: float = 0.0,
+        ahead_s: float = 0.0,
         policy: Policy | None = None,
         floorplan: Floorplan | None = None,
     ) -> None:
         self._machine = machine
         self._floor = floorplan or Floorplan(machine, meshes)
         self._open_s = open_s
+        self._ahead_s = ahead_s
         self._memory_bytes = memory_bytes
         self._state = State(self._floor.all, workers=workers, memory_bytes=memory_bytes)
         self._queue = Queue(self._floor, tasks, policy or Policy())
@@ -66,14 +69,26 @@ class Dispatch:
         """Note that a slot's chips could not be leased: they are away until ``available``."""
         self._leave(slot, is_away=True)
 
-    def done(self, slot: str, index: int, seconds: float | None = None) -> None:
-        """Note that a slot's test has ended, whatever its outcome; ``seconds`` correct what is expected of others."""
-        waiting = self._state.held[slot].waiting
+    def done(self, slot: str, index: int, seconds: float | None = None, *, begun: int | None = None) -> Task | None:
+        """Note that a slot's test has ended, whatever its outcome; ``seconds`` correct what is expected of others.
+
+        ``begun`` is the test that was offered, where the slot has begun it; its task is returned.
+        """
+        held = self._state.held[slot]
+        waiting, offered = held.waiting, held.next
         assert waiting is not None, f"{slot} has no test in flight"
         assert waiting.task.index == index, f"{slot} does not run test {index}"
         if seconds is not None and waiting.task.expected_s is None:
             self._queue.learn(waiting.task, seconds)
         self._state.ready(slot, self._now_s)
+        if begun is None:
+            self._take_back(held)
+            return None
+        assert offered is not None, f"{slot} was not offered test {begun}"
+        assert offered.task.index == begun, f"{slot} was not offered test {begun}"
+        held.next = None
+        self._state.run(held, offered, self._now_s)
+        return offered.task
 
     def lost(self, slot: str) -> None:
         """Note that a slot's worker has died: its test is out of flight, its chips are away until a probe."""
@@ -116,6 +131,8 @@ class Dispatch:
         else:
             for block in list(self._queue.blocks):
                 self._fill(found, block)
+        if self._ahead_s:
+            self._offer(found)
         self._end_idle(found)
         return found
 
@@ -157,6 +174,35 @@ class Dispatch:
                 state.run(held, test, self._now_s)
                 found.append(Run(slot=held.slot.name, task=test.task))
 
+    def _offer(self, found: list[Action]) -> None:
+        """Offer slots that work off short tests the next one of their cell, while there are enough for all."""
+        state = self._state
+        for held in state.held.values():
+            if held.next or held.is_closing or not held.waiting or held.waiting.expected_s > self._ahead_s:
+                continue
+            test = next(filter(None, (self._short(block, held) for block in self._queue.blocks)), None)
+            if test is not None:
+                block, held.next = test
+                self._queue.remove(block, held.next)
+                found.append(Next(slot=held.slot.name, task=held.next.task))
+
+    def _short(self, block: Block, held: Held) -> tuple[Block, Waiting] | None:
+        """Return the test that a block has next for a slot, if it is short and of the slot's cell."""
+        if block.count <= len(self._state.held) or not self._may_run(block, held):
+            return None
+        window_s = self._promise.window_s(block, held, self._now_s) - self._ahead_s
+        test = block.choose(held.group, self._state.groups, window_s=window_s, room_bytes=held.claim_bytes)
+        if test is None or test.expected_s > self._ahead_s:
+            return None
+        is_like = test.task.group == held.group and test.task.memory_bytes == held.claim_bytes
+        return (block, test) if is_like else None
+
+    def _take_back(self, held: Held) -> None:
+        """Put back what a slot was offered and has not begun."""
+        offered, held.next = held.next, None
+        if offered is not None:
+            self._queue.restore(offered)
+
     def _open(self, found: list[Action], block: Block) -> bool:
         """Open a slot for a block, or return False where chips, workers or memory are wanting."""
         state = self._state
@@ -193,6 +239,7 @@ class Dispatch:
                 found.append(Close(slot=held.slot.name))
 
     def _leave(self, slot: str, *, is_away: bool) -> None:
+        self._take_back(self._state.held[slot])
         self._state.leave(slot, is_away=is_away)
         self._is_stirred = True
 

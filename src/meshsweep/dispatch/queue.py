@@ -33,6 +33,10 @@ class Queue:
         """Put a test back."""
         self._enter(Waiting(task, self._estimate.of(task), avoid))
 
+    def restore(self, test: Waiting) -> None:
+        """Put a test back that was not begun, as it was."""
+        self.add(test.task, test.avoid)
+
     def remove(self, block: Block, test: Waiting) -> None:
         """Give out a test of a block."""
         block.remove(test)

@@ -36,6 +36,7 @@ def best(
     workers: int | None,
     memory_bytes: int | None,
     open_s: float = 0.0,
+    ahead_s: float = 0.0,
 ) -> Dispatch:
     """Return a dispatch of these tests with the policy that is done first on paper.
 
@@ -43,7 +44,7 @@ def best(
     """
     floor = Floorplan(machine, meshes)
 
-    def dispatch(policy: Policy) -> Dispatch:
+    def dispatch(policy: Policy, ahead_s: float = ahead_s) -> Dispatch:
         return Dispatch(
             machine,
             meshes,
@@ -51,6 +52,7 @@ def best(
             workers=workers,
             memory_bytes=memory_bytes,
             open_s=open_s,
+            ahead_s=ahead_s,
             policy=policy,
             floorplan=floor,
         )
@@ -71,7 +73,7 @@ def best(
     for policy in _policies(bound):
         if spent > _PATIENCE * (2 if least_s > _FAR * bound else 1) or least_s <= _CLOSE * bound:
             break
-        timeline = simulate(dispatch(policy), seconds, open_s=open_s)
+        timeline = simulate(dispatch(policy, 0.0), seconds, open_s=open_s)
         spent += len(timeline.bars) + _OPEN_COST * len(timeline.slots)
         if timeline.makespan_s < least_s:
             found, least_s = policy, timeline.makespan_s

@@ -14,10 +14,11 @@ __all__ = ["Held", "State"]
 class Held:
     """A slot that is opening, open or closing: its chips are held whatever it does.
 
-    ``until_s`` is when it is expected to be free for another test, ``mask`` its leased chips as bits.
+    ``waiting`` is its test in flight, ``next`` the one that it may begin by itself; ``until_s`` is when it is
+    expected to be free for another test, ``mask`` its leased chips as bits.
     """
 
-    __slots__ = ("claim_bytes", "group", "is_closing", "mask", "mesh", "slot", "until_s", "waiting")
+    __slots__ = ("claim_bytes", "group", "is_closing", "mask", "mesh", "next", "slot", "until_s", "waiting")
 
     def __init__(self, slot: Slot, mesh: str, mask: int, task: Task, until_s: float) -> None:
         self.slot = slot
@@ -25,6 +26,7 @@ class Held:
         self.mask = mask
         self.is_closing = False
         self.waiting: Waiting | None = None
+        self.next: Waiting | None = None
         self.group = task.group
         self.claim_bytes = task.memory_bytes
         self.until_s = until_s

@@ -62,6 +62,7 @@ class Crew:
         """Start the worker of a slot; ``given`` is added to what it is told."""
         manager = self._session.nodemanager
         gateway = self._gateway(manager.group)
+        self._session.exchange.expect(gateway.id)
         self._session.config.hook.pytest_xdist_newgateway(gateway=gateway)
         node = WorkerController(manager, gateway, self._session.config, self._session.put)
         gateway.node = node
@@ -76,6 +77,14 @@ class Crew:
     def run(self, worker: Worker, index: int) -> None:
         """Send a worker a test, by its index in the collection."""
         self._session.exchange.send(worker.name, index)
+
+    def offer(self, worker: Worker, index: int) -> None:
+        """Offer a worker the test that it may begin as soon as the one in flight has passed."""
+        self._session.exchange.offer(worker.name, index)
+
+    def withdraw(self, worker: Worker) -> None:
+        """Take back what a worker was offered and has not begun."""
+        self._session.exchange.withdraw(worker.name)
 
     def close(self) -> None:
         """End the process that workers are forked from, and those that still run."""

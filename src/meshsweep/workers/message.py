@@ -25,13 +25,18 @@ class Passed:
     properties: Sequence[tuple[str, Any]]
 
     @classmethod
-    def of(cls, reports: Sequence[pytest.TestReport]) -> Passed:
-        """Return what three reports add up to; the last one holds all that was recorded."""
-        return cls(duration_s=sum(report.duration for report in reports), properties=reports[-1].user_properties)
+    def of(cls, reports: Sequence[pytest.TestReport], known: slice = slice(0)) -> Passed:
+        """Return what three reports add up to; the last one holds all that was recorded.
+
+        ``known`` are the properties that follow from the test's cell, and are left out.
+        """
+        properties = list(reports[-1].user_properties)
+        del properties[known]
+        return cls(duration_s=sum(report.duration for report in reports), properties=properties)
 
     def encode(self) -> str:
         """Return the message."""
-        return _encode([self.duration_s, plain(self.properties)])
+        return _encode([self.duration_s, plain(self.properties) if self.properties else ()])
 
     @classmethod
     def decode(cls, text: str) -> Passed:

@@ -19,6 +19,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,10 +27,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-__all__ = ["BOOTSTRAP", "NUMBER", "PARENT", "REQUEST", "SIZE", "Descriptors", "die_with", "main"]
+__all__ = ["BOOTSTRAP", "LAST_S", "NUMBER", "PARENT", "REQUEST", "SIZE", "Descriptors", "die_with", "main"]
 
 #: The variable that tells pytest the process id of the command that has started it.
 PARENT = "MESHSWEEP_PARENT"
+
+#: So long may workers take to end once the controller has let go of them, in seconds.
+LAST_S = 5.0
 
 #: What execnet has a spawned worker run.
 BOOTSTRAP = "import sys;exec(eval(sys.stdin.readline()))"
@@ -127,6 +131,7 @@ class _Nursery:
             if self._control.fileno() in ready:
                 message, descriptors, _, _ = socket.recv_fds(self._control, 1, len(Descriptors._fields))
                 if message != REQUEST:
+                    self._await_last()
                     return None
                 if (given := self._fork(Descriptors(*descriptors))) is not None:
                     return given
@@ -162,6 +167,13 @@ class _Nursery:
             descriptor = self._status.pop(pid)
             _tell(descriptor, os.waitstatus_to_exitcode(status))
             os.close(descriptor)
+
+    def _await_last(self) -> None:
+        """Let workers end that have been told to, with all that they have put off until then."""
+        until = time.monotonic() + LAST_S
+        while self._status and (left_s := until - time.monotonic()) > 0:
+            if select.select([self._ended], [], [], left_s)[0]:
+                self._reap()
 
 
 def _tell(descriptor: int, number: int) -> None:

@@ -11,7 +11,10 @@ from meshsweep.outcome import plain
 from meshsweep.workers.message import Passed
 from meshsweep.workers.wire import Wire
 
-__all__ = ["HOOKS", "Reporter"]
+__all__ = ["HOOKS", "NOTHING", "Reporter"]
+
+#: Stands in a worker's line for the test that it has begun by itself where there is none.
+NOTHING = "-"
 
 #: What is called for every test, which xdist forwards one by one.
 HOOKS = ("pytest_runtest_logstart", "pytest_runtest_logreport", "pytest_runtest_logfinish")
@@ -68,14 +71,20 @@ class Reporter:
         """Replace what execnet cannot send: it would end the whole run."""
         return plain((yield))
 
-    def complete(self, index: int, duration_s: float) -> None:
-        """Tell the controller that a test has ended: with all that it did, where it passed."""
-        if self._is_holding:
-            self._is_holding = False
-            self._wire.send(f"{index} {Passed.of(self._held).encode()}")
-        else:
+    def complete(self, index: int, duration_s: float, known: slice) -> int | None:
+        """Tell the controller that a test has ended, with all that it did where it passed, but for what is ``known``.
+
+        Returns the test that follows without being asked for; only one that passed is followed so.
+        """
+        if not self._is_holding:
             # The way that its reports have taken, so that they come first.
             self._xdist.sendevent("runtest_protocol_complete", item_index=index, duration=duration_s)
+            return None
+        self._is_holding = False
+        following = self._wire.take()
+        begun = NOTHING if following is None else following
+        self._wire.send(f"{index} {begun} {Passed.of(self._held, known).encode()}")
+        return following
 
     def _let_go(self, nodeid: str) -> None:
         held, self._held = self._held, []

@@ -7,6 +7,7 @@ from typing import Any
 
 from xdist.dsession import DSession
 
+from meshsweep.workers.reporter import NOTHING
 from meshsweep.workers.wire import Exchange
 
 __all__ = ["Session"]
@@ -76,8 +77,8 @@ class Session(DSession):  # type: ignore[misc]
 
     def _take_lines(self, timeout_s: float) -> None:
         for worker, line in self.exchange.wait(timeout_s):
-            index, _, passed = line.partition(" ")
-            self.sched.passed(worker, int(index), passed)
+            index, begun, passed = line.split(" ", 2)
+            self.sched.passed(worker, int(index), passed, begun=int(begun) if begun != NOTHING else None)
 
     def _act(self) -> None:
         if self.shuttingdown or self.shouldstop:

@@ -1,6 +1,7 @@
 """A socket beside execnet's pipes, for the two lines per test: which to run, and that it passed.
 
-execnet reads in a thread and packs in Python: two messages cost more than the rest of a trivial test.
+execnet reads in a thread and packs in Python: two messages cost more than the rest of a trivial test. A named pipe
+per worker holds the test that it is offered: whoever reads it first, worker or controller, has it.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ import os
 import selectors
 import shutil
 import socket
+import struct
 import tempfile
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 __all__ = ["Exchange", "Wire"]
 
 _CHUNK_BYTES = 65_536
 _PREFIX, _SOCKET = "meshsweep-", "wire"
+#: An offered test: one read takes it whole.
+_INDEX = struct.Struct("=i")
 
 
 class Wire:
@@ -28,6 +33,8 @@ class Wire:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(address)
         self._received = b""
+        self._offers = _open(_offers(Path(address).parent, name), os.O_RDONLY)
+        self._is_stopped = False
         self.send(name)
 
     def receive(self) -> int | None:
@@ -43,6 +50,10 @@ class Wire:
         line, _, self._received = self._received.partition(b"\n")
         return int(line)
 
+    def take(self) -> int | None:
+        """Take the test that is offered; None where there is none, or where it was taken back."""
+        return None if self._is_stopped else _take(self._offers)
+
     def send(self, text: str) -> None:
         """Send one line."""
         self._socket.sendall(text.encode() + b"\n")
@@ -50,9 +61,11 @@ class Wire:
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
+        self._offers.close()
 
     def stop(self) -> None:
-        """Have ``receive`` return, in whatever thread it waits."""
+        """Have ``receive`` return, in whatever thread it waits, and take no more."""
+        self._is_stopped = True
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RD)
 
@@ -77,10 +90,26 @@ class Exchange:
         os.set_blocking(self._waker, False)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._sockets: dict[str, socket.socket] = {}
+        self._offers: dict[str, FileIO] = {}
         self._partial: dict[socket.socket, bytes] = {}
         self._names: dict[socket.socket, str] = {}
         self._seen: set[str] = set()
         self._lines: deque[tuple[str, str]] = deque()
+
+    def expect(self, worker: str) -> None:
+        """Make ready for a worker that is about to start."""
+        path = _offers(self._folder, worker)
+        os.mkfifo(path, 0o600)
+        # Open at both ends, so that neither opening it nor reading from it ever waits for the worker.
+        self._offers[worker] = _open(path, os.O_RDWR)
+
+    def offer(self, worker: str, index: int) -> None:
+        """Offer a worker a test, which it takes if the one in flight passes; there is one offer at a time."""
+        self._offers[worker].write(_INDEX.pack(index))
+
+    def withdraw(self, worker: str) -> None:
+        """Take back what a worker was offered and has not taken."""
+        _take(self._offers[worker])
 
     def send(self, worker: str, index: int) -> None:
         """Send a worker its next test; one that has died by now is left be."""
@@ -109,6 +138,8 @@ class Exchange:
         """Close every connection."""
         for connection in list(self._partial):
             self._drop(connection)
+        for offers in self._offers.values():
+            offers.close()
         self._selector.close()
         self._listener.close()
         os.close(self._woken)
@@ -152,6 +183,21 @@ class Exchange:
         del self._partial[connection]
         self._sockets.pop(self._names.pop(connection, ""), None)
         connection.close()
+
+
+def _offers(folder: Path, worker: str) -> Path:
+    return folder / f"{worker}.next"
+
+
+def _open(path: Path, mode: int) -> FileIO:
+    descriptor = os.open(path, mode | os.O_NONBLOCK)
+    return FileIO(descriptor, "r+" if mode == os.O_RDWR else "r")
+
+
+def _take(offers: FileIO) -> int | None:
+    # None where nothing is offered, nothing at all where there is no controller any more.
+    data = offers.read(_INDEX.size)
+    return _INDEX.unpack(data)[0] if data else None
 
 
 def _tidy_up() -> None:

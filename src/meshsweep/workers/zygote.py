@@ -17,7 +17,7 @@ from typing import Any
 from execnet.gateway_base import Popen2IO
 
 from meshsweep.errors import InfraError
-from meshsweep.workers.nursery import NUMBER, REQUEST, SIZE, Descriptors
+from meshsweep.workers.nursery import LAST_S, NUMBER, REQUEST, SIZE, Descriptors
 
 __all__ = ["ForkedIO", "Zygote", "can_fork"]
 
@@ -88,9 +88,9 @@ class Zygote:
         """End the process, and with it all of its workers that still run."""
         self._control.close()
         try:
-            self._process.wait(1.0)
+            self._process.wait(LAST_S + 1.0)
         except subprocess.TimeoutExpired:
-            # It is still importing.
+            # It is still importing, or stopped.
             self._process.kill()
             self._process.wait()
 
