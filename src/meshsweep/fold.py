@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from meshsweep import quarantine
 from meshsweep.attempts import standing
 from meshsweep.cell import Cell
+from meshsweep.errors import UserError
 from meshsweep.ledger import MEASURE, NO_CELL, Attempt, Ledger, Result
 
 __all__ = ["fold"]
@@ -179,8 +181,10 @@ class _Fold:
     def _axes(self, cell: str) -> Mapping[str, str]:
         """Return the labels of a cell, which workers do not repeat with every test."""
         if cell not in self.axes:
-            environment = self.run.get("environment", "")
-            self.axes[cell] = {} if cell == NO_CELL else Cell.parse(cell).axes(environment)
+            self.axes[cell] = {}
+            # What is no cell has none, "no mesh" among them.
+            with suppress(UserError):
+                self.axes[cell] = Cell.parse(cell).axes(self.run.get("environment", ""))
         return self.axes[cell]
 
     def _lacks(self, test: str) -> str:

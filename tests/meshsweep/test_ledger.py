@@ -90,7 +90,7 @@ def test_reported_test_knows_its_whereabouts() -> None:
             wave="wave-0",
             environment="fake",
             started=102.5,
-            properties={"seed": 7},
+            properties={"mesh": "1x8", "dtype": "bfloat16", "scale": "tiny", "environment": "fake", "seed": 7},
         ),
     )
 
