@@ -192,7 +192,8 @@ def _join_controller(
 
 
 def _join_worker(config: pytest.Config, sweep: Sweep, backend: backends.Backend) -> None:
-    from meshsweep import leftover, worker
+    from meshsweep import worker
+    from meshsweep.leave import Leave
 
     slot = _slot(config, sweep)
     _hold_chips(config, sweep, backend, slot)
@@ -202,7 +203,7 @@ def _join_worker(config: pytest.Config, sweep: Sweep, backend: backends.Backend)
     worker.join(config, sweep.rundir, sweep.wave)
     if sweep.rundir is not None and sweep.rundir.events.exists():
         alone = not hasattr(config, "workerinput")
-        config.pluginmanager.register(leftover.Leave(sweep.rundir, sweep.environment, is_alone=alone))
+        config.pluginmanager.register(Leave(sweep.rundir, sweep.environment, is_alone=alone))
 
 
 def _hold_chips(config: pytest.Config, sweep: Sweep, backend: backends.Backend, slot: Slot | None) -> None:

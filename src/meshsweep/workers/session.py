@@ -50,6 +50,8 @@ class Session(DSession):  # type: ignore[misc]
         # Nothing more is begun once there is a reason to stop: xdist's loop looks at it between two calls.
         while not self.queue.empty() and self.shouldstop == before:
             name, arguments = self.queue.get()
+            # What the worker had sent by the wire comes first: that it has begun the test which it now reports on.
+            self._take_lines(0)
             getattr(self, f"worker_{name}")(**arguments)
 
     def worker_call(self, call: Callable[[], None]) -> None:
@@ -58,8 +60,6 @@ class Session(DSession):  # type: ignore[misc]
 
     def worker_errordown(self, node: Any, error: object) -> None:
         """Take in the death of a worker: its test, if it had one, has crashed."""
-        # What it had sent before comes first.
-        self._take_lines(0)
         self._active_nodes.discard(node)
         self.config.hook.pytest_testnodedown(node=node, error=error)
         if test := self.sched.lost(node, error):
@@ -69,11 +69,6 @@ class Session(DSession):  # type: ignore[misc]
     def start(self, node: Any) -> None:
         """Count in a worker that has been started."""
         self._active_nodes.add(node)
-
-    def worker_workerfinished(self, node: Any) -> None:
-        """Take in a worker that has ended in order."""
-        self._take_lines(0)
-        super().worker_workerfinished(node)
 
     def _take_lines(self, timeout_s: float) -> None:
         for worker, line in self.exchange.wait(timeout_s):
