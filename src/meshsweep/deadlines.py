@@ -21,6 +21,9 @@ _ENOUGH = 5
 #: How many of the last passed tests tell the speed of the host.
 _RECENT = 50
 
+#: Only tests that take longer than this tell it, in seconds.
+_TELLING_S = 0.01
+
 #: A host that seems slower than this has another trouble.
 _SLOWEST = 10.0
 
@@ -87,7 +90,7 @@ class Deadlines:
         """Take in how long a passed test took: a host slower than history gets longer deadlines."""
         times = times_of(self._history, self._environment, test)
         # A test of a few milliseconds says more of the clock than of the host.
-        if times and (usual := median(times)) > 0.01:
+        if times and max(times) > _TELLING_S and (usual := median(times)) > _TELLING_S:
             self._ratios.append(duration_s / usual)
 
 

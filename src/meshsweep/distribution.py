@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meshsweep import audience, backends, history, workload
+from meshsweep import audience, backends, history, stacks, workload
 from meshsweep.attempts import Again
 from meshsweep.controller import Controller
 from meshsweep.deadlines import Deadlines
@@ -22,7 +22,7 @@ from meshsweep.machines import Machine
 from meshsweep.matrix import Matrix
 from meshsweep.plan import Plan
 from meshsweep.scheduler import SlotScheduling
-from meshsweep.stacks import Hang
+from meshsweep.stacks import Crash, Hang
 from meshsweep.watchdog import Watchdog
 from meshsweep.workers.crew import Crew, Worker
 from meshsweep.workers.ground import Ground
@@ -60,6 +60,7 @@ class Distribution:
         self._open: dict[str, str] = {}
         self._mesh_of: dict[str, str] = {}
         self._hang: Hang | None = None
+        self._crash = Crash(how="died", stack="")
         #: Workers that were killed at a deadline although their test had just ended.
         self._late: set[str] = set()
         self._times = history.load(controller.rundir.history)
@@ -98,7 +99,7 @@ class Distribution:
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: Any, sched: Any) -> None:
         """Record the test that a worker died in."""
-        self._controller.results.died(crashitem, report.node.gateway.id, self._hang)
+        self._controller.results.died(crashitem, report.node.gateway.id, self._hang or self._crash)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
@@ -143,15 +144,16 @@ class Distribution:
         """Watch a worker no longer that has collected: from now on its tests are watched."""
         self._watchdog.ended(worker.name)
 
-    def ended(self, worker: Worker, error: str) -> None:
+    def ended(self, worker: Worker, error: str, how: str = "died") -> None:
         """Record the end of a worker, and whether the watchdog has brought it about."""
         self._hang = self._watchdog.died(worker.name)
+        self._crash = Crash(how=how, stack=stacks.fatal(self._controller.rundir.stack(worker.name)))
         slot = worker.slot.name if worker.slot is not None else ""
         self._log.write("worker-ended", worker=worker.name, slot=slot, error=error)
         if error and worker.name not in self._flying:
             place = f" on {slot}" if slot else ""
             why = error if self._hang is None else f"it hung while it started, {self._hang}"
-            self._log.write("infra", text=f"worker {worker.name} died{place} outside of any test: {why}")
+            self._log.write("infra", text=f"worker {worker.name} {how}{place} outside of any test: {why}")
         self._flying.pop(worker.name, None)
 
     def offered(self, test: str, worker: Worker) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meshsweep.measure import MEASURES, worst
-from meshsweep.stacks import Hang
+from meshsweep.stacks import Crash, Hang
 
 __all__ = ["INFRA", "Phases", "plain"]
 
@@ -61,10 +61,11 @@ class Phases:
             self.outcome = "skipped"
             self.message = _skip_reason(report)
 
-    def crash(self, message: str) -> None:
+    def crash(self, crash: Crash) -> None:
         """Note that the worker died in this test."""
         self.outcome = "crashed"
-        self.message = message
+        self.message = f"worker {self.worker} {crash.how} while running this test"
+        self.text = crash.stack[-_TEXT_BYTES:]
 
     def hang(self, hang: Hang) -> None:
         """Note that the worker was killed at the deadline of this test."""

@@ -11,7 +11,7 @@ from meshsweep.doubt import Doubts
 from meshsweep.events import EventLog
 from meshsweep.outcome import INFRA, Phases
 from meshsweep.progress import Progress
-from meshsweep.stacks import Hang
+from meshsweep.stacks import Crash, Hang
 from meshsweep.workers.message import Passed
 
 __all__ = ["Results"]
@@ -96,13 +96,13 @@ class Results:
         if isinstance(decision, Again):
             self._again[test] = decision
 
-    def died(self, test: str, worker: str, hang: Hang | None) -> None:
+    def died(self, test: str, worker: str, end: Hang | Crash) -> None:
         """Record a test that its worker died in, killed at the deadline or not."""
         phases = self._phases(test, worker)
-        if hang is not None:
-            phases.hang(hang)
+        if isinstance(end, Hang):
+            phases.hang(end)
         else:
-            phases.crash(f"worker {worker} died while running this test")
+            phases.crash(end)
         self.complete(test)
 
     def again(self, test: str) -> Again | None:

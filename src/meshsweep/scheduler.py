@@ -41,8 +41,8 @@ class Observer(Protocol):
     def ready(self, worker: Worker) -> None:
         """Take in a worker that has collected."""
 
-    def ended(self, worker: Worker, error: str) -> None:
-        """Take in a worker that has ended, with its error where it died."""
+    def ended(self, worker: Worker, error: str, how: str = "died") -> None:
+        """Take in a worker that has ended; where it died with its error, and with how its process ended."""
 
     def offered(self, test: str, worker: Worker) -> None:
         """Take in a test, right before its worker is offered it."""
@@ -200,6 +200,7 @@ class SlotScheduling:
     def lost(self, node: Any, error: object) -> str | None:
         """Take in a worker that died; returns the test that it died in, if any. ``recover`` must follow."""
         worker = self._forget(node)
+        end = worker.end()
         # It may only have gone silent: what it holds must be free before anybody looks at it.
         worker.kill()
         task = self._flying.pop(node, None)
@@ -208,7 +209,7 @@ class SlotScheduling:
         else:
             self._deaths += 1
             self._fruitless = 0 if task else self._fruitless + 1
-            self._observer.ended(worker, str(error))
+            self._observer.ended(worker, str(error), end)
         if worker.slot is not None and self._open.pop(worker.slot.name, None) is not None:
             assert self._dispatch is not None
             self._dispatch.lost(worker.slot.name)

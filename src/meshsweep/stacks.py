@@ -15,12 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SIGNAL", "Hang", "arm", "look", "printed", "size", "state_of", "tail"]
+__all__ = ["SIGNAL", "Crash", "Hang", "arm", "fatal", "look", "printed", "size", "state_of", "tail"]
 
 #: Asks for the stacks; Windows has none to ask with.
 SIGNAL: int | None = getattr(signal, "SIGUSR1", None)
 
 _TAIL_BYTES = 16_384
+#: What faulthandler's account of a death opens with.
+_FATAL = "Fatal Python error"
 _POLL_S = 0.02
 _STATES = {"R": "running", "S": "sleeping", "D": "waiting for the disk or a device", "T": "stopped", "Z": "dead"}
 
@@ -43,14 +45,25 @@ class Hang:
         return f"killed at its deadline of {self.after_s:.1f} s{state}{where}"
 
 
-def arm(path: Path) -> None:
-    """Make this process write the stacks of all its threads into a file whenever it is asked."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crash:
+    """The end of a worker that nobody killed at a deadline: how it ended, and what it wrote while it died."""
+
+    how: str
+    stack: str
+
+
+def arm(path: Path) -> int | None:
+    """Make this process write the stacks of all its threads into a file when it is asked.
+
+    Returns the file's descriptor, which stays open for the life of the process; None where nobody can ask.
+    """
     if SIGNAL is None:
-        return
+        return None
     path.parent.mkdir(exist_ok=True)
-    # Kept open for the life of the process; faulthandler holds the descriptor, not the object.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     faulthandler.register(SIGNAL, file=descriptor, all_threads=True, chain=False)
+    return descriptor
 
 
 def look(path: Path, ask: Callable[[], None], *, patience_s: float) -> str:
@@ -67,6 +80,12 @@ def look(path: Path, ask: Callable[[], None], *, patience_s: float) -> str:
             break
         seen = now
     return tail(path, before)
+
+
+def fatal(path: Path) -> str:
+    """Return what a process has written while it died, nothing where it had no time to."""
+    _, mark, stack = tail(path, 0).rpartition(_FATAL)
+    return mark + stack
 
 
 def printed(pid: int) -> tuple[str, str]:

@@ -132,6 +132,10 @@ def _as_dict(result: Result) -> dict[str, Any]:
     return found if not result.earlier else {**found, "earlier": [asdict(attempt) for attempt in result.earlier]}
 
 
+# Once: json.dumps makes an encoder each time that it is asked for anything of its own.
+_strictly = json.JSONEncoder(default=str, allow_nan=False).encode
+
+
 def _lines(value: Any) -> str:
     """Return a value as JSON, the items of a list a line each: json's own indentation is many times slower."""
     if isinstance(value, list | tuple) and value:
@@ -141,7 +145,7 @@ def _lines(value: Any) -> str:
 
 def _dumps(value: Any) -> str:
     try:
-        return json.dumps(value, default=str, allow_nan=False)
+        return _strictly(value)
     except ValueError:
         return json.dumps(_finite(value), default=str)
 

@@ -11,8 +11,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from meshsweep import stacks
 from meshsweep.rundir import RunDir
@@ -24,8 +25,7 @@ __all__ = ["Watchdog"]
 _PATIENCE_S = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Watched:
+class _Watched(NamedTuple):
     worker: str
     pid: int
     test: str
@@ -46,7 +46,9 @@ class Watchdog:
         self._hangs: dict[str, Hang] = {}
         #: Who is being asked for its stacks, and where in the file they begin.
         self._asked: tuple[Hang, int] | None = None
-        self._changed = threading.Condition()
+        # The lock itself is taken without a line of Python.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._wakes = float("inf")
         self._is_open = True
         self._thread = threading.Thread(target=self._watch, name="meshsweep-watchdog", daemon=True)
@@ -56,7 +58,7 @@ class Watchdog:
         """Watch a test that a worker has been sent."""
         due = self._clock() + deadline_s
         watched = _Watched(worker=worker, pid=pid, test=test, deadline_s=deadline_s, due=due)
-        with self._changed:
+        with self._lock:
             self._watched[worker] = watched
             # Waking a thread costs more than all else here: most tests end long before the thread would look.
             if due < self._wakes:
@@ -64,7 +66,7 @@ class Watchdog:
 
     def ended(self, worker: str) -> Hang | None:
         """Watch a worker's test no longer, for it has ended; returns the hang if it was killed here even so."""
-        with self._changed:
+        with self._lock:
             self._watched.pop(worker, None)
             return self._hangs.pop(worker, None)
 
@@ -74,7 +76,7 @@ class Watchdog:
         A process that is past its deadline may die of being asked for its stacks: faulthandler reads frames that
         the interpreter is just writing (Python 3.11 dies in one of some hundred dumps).
         """
-        with self._changed:
+        with self._lock:
             asked = self._asked
             was_watched = self._watched.pop(worker, None) is not None
             hang = self._hangs.pop(worker, None)
@@ -84,7 +86,7 @@ class Watchdog:
 
     def close(self) -> None:
         """Stop watching, and wait for the thread."""
-        with self._changed:
+        with self._lock:
             self._is_open = False
             self._watched.clear()
             self._changed.notify()
@@ -94,10 +96,10 @@ class Watchdog:
         while (late := self._next_late()) is not None:
             hang = self._hang(late)
             path = self._rundir.stack(late.worker)
-            with self._changed:
+            with self._lock:
                 self._asked = hang, stacks.size(path)
             hang = replace(hang, stack=self._stack(late, path))
-            with self._changed:
+            with self._lock:
                 self._asked = None
                 # While its stacks were written the test may have ended after all.
                 if self._watched.get(late.worker) is not late:
@@ -109,7 +111,7 @@ class Watchdog:
 
     def _next_late(self) -> _Watched | None:
         """Wait for a test to pass its deadline; None when closed."""
-        with self._changed:
+        with self._lock:
             while self._is_open:
                 first = min(self._watched.values(), key=lambda watched: watched.due, default=None)
                 if first is not None and first.due <= self._clock():

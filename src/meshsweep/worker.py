@@ -6,6 +6,7 @@ Ours runs what it was given and tears down to the shared parents while it waits.
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import json
 import os
@@ -39,8 +40,8 @@ def join(config: pytest.Config, rundir: RunDir | None, wave: Wave | None) -> Non
     if hasattr(config, "workerinput"):
         # No worker outlives its controller, be it killed, or the worker deaf in native code.
         die_with(os.getppid())
-        stacks.arm(rundir.stack(config.workerinput["workerid"]))
-        config.pluginmanager.register(WorkerLoop(config), "meshsweep-loop")
+        account = stacks.arm(rundir.stack(config.workerinput["workerid"]))
+        config.pluginmanager.register(WorkerLoop(config, account), "meshsweep-loop")
 
 
 class CollectionFile:
@@ -68,7 +69,8 @@ class CollectionFile:
 class WorkerLoop:
     """Runs one test at a time as the controller sends them."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, account: int | None) -> None:
+        self._account = account
         # xdist sends its module as source, so the class is not the one that can be imported here.
         plugins = config.pluginmanager.get_plugins()
         self._xdist = next(plugin for plugin in plugins if type(plugin).__name__ == "WorkerInteractor")
@@ -76,6 +78,12 @@ class WorkerLoop:
         self._wire = Wire(config.workerinput["wire"], config.workerinput["workerid"])  # type: ignore[attr-defined]
         self._reporter = Reporter(config, self._xdist, self._wire, is_terse=is_terse)
         config.pluginmanager.register(self._reporter, "meshsweep-reporter")
+
+    def pytest_sessionstart(self) -> None:
+        """Have the process write its stacks where they are looked for, should it die by itself."""
+        if self._account is not None:
+            # pytest, when configured, has it write to the error output, where nobody knows whose they are.
+            faulthandler.enable(file=self._account)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:

@@ -191,7 +191,7 @@ def test_every_outcome_is_told_apart(mixed: tuple[Project, Done]) -> None:
         "test_passes": ("passed", ""),
         "test_fails": ("failed", "numbers differ"),
         "test_lacks": ("failed", "setup: fixture 'nothing' not found"),
-        "test_dies": ("crashed", "worker gw0 died while running this test"),
+        "test_dies": ("crashed", "worker gw0 was killed by SIGKILL while running this test"),
         "test_comes_after": ("passed", ""),
         "test_skips": ("skipped", "no such op"),
         "test_xfails": ("xfailed", "known"),
@@ -207,7 +207,7 @@ def test_dead_worker_is_shown_and_replaced(mixed: tuple[Project, Done]) -> None:
 
     assert [(event["worker"], event["slot"]) for event in started] == [("gw0", "virtual.0"), ("gw1", "virtual.1")]
     name = "tests/unit/test_suite.py::test_dies[1x1-bfloat16-tiny]"
-    assert f"crashed {name}: worker gw0 died while running this test" in done.lines
+    assert f"crashed {name}: worker gw0 was killed by SIGKILL while running this test" in done.lines
 
 
 def test_file_that_fails_to_import_is_named(mixed: tuple[Project, Done]) -> None:
@@ -335,7 +335,7 @@ def test_death_between_tests_is_seen(project: Project) -> None:
     done = project.meshsweep(*ONE_CELL)
 
     assert done.code == 3
-    assert "worker gw0 died on virtual.0 outside of any test: Not properly terminated" in done.lines
+    assert "worker gw0 ended with exit code 1 on virtual.0 outside of any test: Not properly terminated" in done.lines
 
 
 def test_giving_up_says_why(project: Project) -> None:

@@ -258,3 +258,29 @@ def test_short_tests_begin_without_being_asked_for(project: Project, workers: st
     assert bad == {"40]": "failed", "60]": "crashed"}
     assert sorted(map(int, (project.root / "begun.txt").read_text().split())) == list(range(80))
     assert sum(event["event"] == "sent" for event in said) == 80
+
+
+CRASHING = """
+    import ctypes, os
+    def deep(): ctypes.string_at(0)
+    def test_native(cell): deep()
+    def test_exits(cell): os._exit(3)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="addresses and signals of Linux")
+def test_crash_says_how_and_where(project: Project) -> None:
+    project.suite(CRASHING)
+    project.meshsweep(*ONE_CELL)
+    messages = {name.partition("[")[0]: message for name, (_, message) in project.results().items()}
+    texts = {name.partition("[")[0].rpartition("::")[2]: text for name, text in crashes(project)}
+
+    assert messages["test_native"].endswith("was killed by SIGSEGV while running this test")
+    assert messages["test_exits"].endswith("ended with exit code 3 while running this test")
+    assert texts["test_native"].startswith("Fatal Python error: Segmentation fault")
+    assert "in deep" in texts["test_native"]
+
+
+def crashes(project: Project) -> list[tuple[str, str]]:
+    """Return the tests of a run that crashed, with what was written meanwhile."""
+    return [(result["test"], result["text"]) for result in project.summary()["results"]]

@@ -15,7 +15,7 @@ from meshsweep.controller import Controller
 from meshsweep.plan import Wave
 from meshsweep.rundir import RunDir
 from meshsweep.slots import Slot
-from meshsweep.stacks import Hang
+from meshsweep.stacks import Crash, Hang
 
 from .test_outcome import phase
 
@@ -77,7 +77,7 @@ def test_death_in_test_keeps_its_setup(bench: Bench) -> None:
     bench.collect("t")
     bench.controller.results.begin("t")
     bench.controller.pytest_runtest_logreport(phase("setup", worker_id="gw0"))
-    bench.controller.results.died("t", "gw0", None)
+    bench.controller.results.died("t", "gw0", Crash(how="died", stack=""))
 
     (event,) = bench.log("reported")
     assert (event["outcome"], event["message"], event["duration_s"]) == (

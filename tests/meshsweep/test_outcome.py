@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshsweep.outcome import INFRA, Phases, plain
-from meshsweep.stacks import Hang
+from meshsweep.stacks import Crash, Hang
 
 
 def phase(when: str, outcome: str = "passed", longrepr: Any = None, **more: Any) -> pytest.TestReport:
@@ -124,9 +124,11 @@ def test_worst_of_repeated_number_stays(name: str, values: list[object], kept: o
 
 def test_crash_overrides_what_was_reported() -> None:
     phases = gathered(phase("setup"))
-    phases.crash("worker gw0 died")
+    phases.crash(Crash(how="died", stack="in native code"))
 
-    assert (phases.outcome, phases.message, phases.duration_s) == ("crashed", "worker gw0 died", 0.5)
+    message = "worker gw0 died while running this test"
+    assert (phases.outcome, phases.message, phases.text) == ("crashed", message, "in native code")
+    assert phases.duration_s == 0.5
 
 
 def test_long_text_keeps_its_end() -> None:

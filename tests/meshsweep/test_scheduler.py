@@ -46,6 +46,9 @@ class Node:
     def kill(self) -> None:
         self.is_killed = True
 
+    def poll(self, patience_s: float) -> int | None:
+        return None
+
     def ensure_teardown(self) -> None:
         self.is_down = True
 
@@ -130,7 +133,7 @@ class Sweep:
     def ready(self, worker: Worker) -> None:
         pass
 
-    def ended(self, worker: Worker, error: str) -> None:
+    def ended(self, worker: Worker, error: str, how: str = "died") -> None:
         self.events.append(("ended", worker.name, error))
 
     def offered(self, test: str, worker: Worker) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +24,9 @@ __all__ = ["Crew", "Worker"]
 # One test at a time in the main thread, as xdist has it.
 _SPEC = "execmodel=main_thread_only//popen"
 
+#: A process whose pipes are closed has ended, or is about to: so long is that waited for.
+_PATIENCE_S = 0.2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Worker:
@@ -30,6 +36,14 @@ class Worker:
     name: str
     slot: Slot | None
     pid: int
+
+    def end(self) -> str:
+        """Return in words how the process has ended; ``died`` where it has not, or nobody can tell."""
+        io = self.node.gateway._io  # noqa: SLF001 - execnet's only handle of the process
+        code = io.poll(_PATIENCE_S) if hasattr(io, "poll") else _code(io.popen)
+        if code is None:
+            return "died"
+        return f"was killed by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
 
     def kill(self) -> None:
         """Kill the process, if it still runs."""
@@ -107,6 +121,19 @@ class Crew:
         # Workers that it has forked before may be well.
         self._can_fork = False
         self._note(f"workers are spawned, not forked: {error}")
+
+
+def _code(process: subprocess.Popen[bytes]) -> int | None:
+    with suppress(subprocess.TimeoutExpired):
+        return process.wait(_PATIENCE_S)
+    return None
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _forked(zygote: Zygote, group: execnet.Group, spec: execnet.XSpec) -> Any:

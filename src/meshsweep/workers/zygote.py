@@ -132,6 +132,12 @@ class ForkedIO(Popen2IO):
             self._ended.close()
         return self._code
 
+    def poll(self, patience_s: float) -> int | None:
+        """Return the exit code of a worker that ends within some seconds; None where it does not."""
+        if self._code is None and not select.select([self._ended], [], [], patience_s)[0]:
+            return None
+        return self.wait()
+
     def kill(self) -> None:
         """Kill the worker."""
         if self._code is None:
