@@ -15,9 +15,12 @@ from typing import Any
 
 from meshsweep.errors import InfraError
 
-__all__ = ["EventLog", "mend", "read"]
+__all__ = ["EventLog", "Reader", "mend", "read"]
 
 # Once: json.dumps makes an encoder each time that it is asked for anything of its own.
+#: No event that ``ends_in`` is asked for is longer.
+_LINE_BYTES = 4096
+
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
@@ -74,6 +77,37 @@ def mend(path: Path) -> bool:
     return True
 
 
+class Reader:
+    """Reads a log that is still being written, each event once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Yield the events since the last time in order, leaving out lines that are not whole."""
+        with self._path.open("rb") as lines:
+            lines.seek(self._at)
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    # The rest of it may come yet.
+                    return
+                self._at += len(line)
+                event = _event(line)
+                if event is not None:
+                    yield event
+
+    def ends_in(self, kind: str) -> bool:
+        """Return whether the last event is of a kind."""
+        try:
+            with self._path.open("rb") as log:
+                log.seek(max(log.seek(0, os.SEEK_END) - _LINE_BYTES, 0))
+                last = log.read().rstrip(b"\n").rpartition(b"\n")[2]
+        except OSError:
+            return False
+        return last.startswith(b'{"event":"%s"' % kind.encode())
+
+
 def read(path: Path, *kinds: str) -> Iterator[dict[str, Any]]:
     """Yield the events of a log in order, or those of some kinds, leaving out lines that are not whole."""
     if not path.exists():
@@ -84,9 +118,14 @@ def read(path: Path, *kinds: str) -> Iterator[dict[str, Any]]:
             # Reading a line as JSON costs ten times as much as looking for a word in it.
             if wanted and not any(word in line for word in wanted):
                 continue
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict) and "event" in event and (not kinds or event["event"] in kinds):
+            event = _event(line)
+            if event is not None and (not kinds or event["event"] in kinds):
                 yield event
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None

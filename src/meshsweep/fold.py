@@ -12,23 +12,20 @@ from meshsweep.cell import Cell
 from meshsweep.errors import UserError
 from meshsweep.ledger import MEASURE, NO_CELL, Attempt, Ledger, Result
 
-__all__ = ["fold"]
+__all__ = ["Fold", "fold"]
 
 _ENDED = "the run ended before this test was started"
 
 
 def fold(events: Iterable[Mapping[str, Any]]) -> Ledger:
     """Return the ledger of one run, interrupted and resumed or not; a planned test without a result did not run."""
-    state = _Fold()
+    state = Fold()
     for event in events:
-        handler = getattr(state, "on_" + str(event["event"]).replace("-", "_"), None)
-        if handler is not None:
-            handler(event)
-        state.last = max(state.last, event["t"])
+        state.take(event)
     return state.ledger()
 
 
-class _Fold:
+class Fold:
     """The state of the fold; one method per kind of event that matters."""
 
     def __init__(self) -> None:
@@ -50,11 +47,18 @@ class _Fold:
         self.last = 0.0
         self.earlier_s = 0.0
 
-    def on_run_started(self, event: Mapping[str, Any]) -> None:
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Take in the next event."""
+        handler = getattr(self, "_on_" + str(event["event"]).replace("-", "_"), None)
+        if handler is not None:
+            handler(event)
+        self.last = max(self.last, event["t"])
+
+    def _on_run_started(self, event: Mapping[str, Any]) -> None:
         self.run = event
         self.began = self.last = event["t"]
 
-    def on_resumed(self, event: Mapping[str, Any]) -> None:
+    def _on_resumed(self, event: Mapping[str, Any]) -> None:
         # What ended the session before is no fault of the run as a whole: its tests run again, or have ended well.
         self.notes += [f"before it was resumed: {text}" for text in dict.fromkeys(self.infra)]
         self.infra, self.problems, self.given_up = [], [], {}
@@ -63,43 +67,44 @@ class _Fold:
         self.earlier_s += self.last - self.began
         self.began = self.last = event["t"]
 
-    def on_collected(self, event: Mapping[str, Any]) -> None:
+    def _on_collected(self, event: Mapping[str, Any]) -> None:
         self.collected.add(event["wave"])
         self.filtered = self.filtered or event["filtered"]
         for test, cell in event["tests"]:
             self.planned.setdefault(test, (cell, event["wave"]))
             self.gone.pop(test, None)
 
-    def on_sent(self, event: Mapping[str, Any]) -> None:
+    def _on_sent(self, event: Mapping[str, Any]) -> None:
         self.sent[event["test"]] = event
 
-    def on_reported(self, event: Mapping[str, Any]) -> None:
+    def _on_reported(self, event: Mapping[str, Any]) -> None:
         # The same attempt again: a teardown that came late has failed.
         attempts = self.reported.setdefault(event["test"], {})
         number = event.get("attempt", 1)
         before = attempts.get(number, {"slot": self.sent.get(event["test"], {}).get("slot", ""), **event})
         attempts[number] = {**event, "slot": before["slot"], "final": before.get("final", True)}
 
-    def on_given_up(self, event: Mapping[str, Any]) -> None:
+    def _on_given_up(self, event: Mapping[str, Any]) -> None:
         self.given_up[event["test"]] = event["reason"]
 
-    def on_problem(self, event: Mapping[str, Any]) -> None:
+    def _on_problem(self, event: Mapping[str, Any]) -> None:
         self.problems.append(event["text"])
 
-    def on_infra(self, event: Mapping[str, Any]) -> None:
+    def _on_infra(self, event: Mapping[str, Any]) -> None:
         self.infra.append(event["text"])
 
-    def on_note(self, event: Mapping[str, Any]) -> None:
+    def _on_note(self, event: Mapping[str, Any]) -> None:
         self.notes.append(event["text"])
 
-    def on_stopped(self, event: Mapping[str, Any]) -> None:
+    def _on_stopped(self, event: Mapping[str, Any]) -> None:
         self.reason = event["reason"]
 
-    def on_interrupted(self, event: Mapping[str, Any]) -> None:
+    def _on_interrupted(self, event: Mapping[str, Any]) -> None:
         self.interrupted = True
         self.reason = "the run was interrupted"
 
     def ledger(self) -> Ledger:
+        """Return what the events so far have come to."""
         run = self.run
         environment = run.get("environment", "")
         waves: Mapping[str, Sequence[str]] = run.get("waves", {})

@@ -16,7 +16,7 @@ from pathlib import Path
 from meshsweep import history, leftover, plan, runlock
 from meshsweep.errors import SelectionError
 from meshsweep.events import EventLog, mend, read
-from meshsweep.fold import fold
+from meshsweep.follower import following
 from meshsweep.job import Job
 from meshsweep.ledger import Ledger
 from meshsweep.plan import Plan, Wave
@@ -76,6 +76,19 @@ def _logging(rundir: RunDir) -> Iterator[EventLog]:
 
 def _session(waves: Sequence[Wave], rundir: RunDir, job: Job, log: EventLog) -> Ledger:
     """Run waves one after another, and render what the run as a whole has come to."""
+    with following(rundir.events) as follower:
+        codes = _run_waves(waves, rundir, job, log)
+        found = follower.ledger()
+    from meshsweep import report
+
+    report.write_files(found, rundir.path)
+    _remember(rundir, found, log)
+    _check(codes, found)
+    return found
+
+
+def _run_waves(waves: Sequence[Wave], rundir: RunDir, job: Job, log: EventLog) -> list[int]:
+    """Return pytest's exit code of each wave; one that does not end in order is the last."""
     codes = []
     began = log.write("session-started", waves=[wave.name for wave in waves])
     for wave in waves:
@@ -87,13 +100,7 @@ def _session(waves: Sequence[Wave], rundir: RunDir, job: Job, log: EventLog) -> 
         if codes[-1] not in (*_ORDINARY, _NOTHING_COLLECTED) or _has_stopped(rundir, began):
             break
     log.write("run-finished", codes=codes)
-    found = fold(read(rundir.events))
-    from meshsweep import report
-
-    report.write_files(found, rundir.path)
-    _remember(rundir, found, log)
-    _check(codes, found)
-    return found
+    return codes
 
 
 def _remember(rundir: RunDir, found: Ledger, log: EventLog) -> None:

@@ -26,6 +26,8 @@ from meshsweep.workers.wire import Wire
 
 __all__ = ["CollectionFile", "WorkerLoop", "join"]
 
+#: So many objects may be made while tests are collected before garbage is looked for.
+_SELDOM = 50_000
 #: How many properties a test was collected with.
 _GIVEN = pytest.StashKey[int]()
 #: So many of them tell its cell, which the controller knows.
@@ -38,10 +40,13 @@ def join(config: pytest.Config, rundir: RunDir | None, wave: Wave | None) -> Non
         return
     config.pluginmanager.register(CollectionFile(rundir.collection(wave.name)), "meshsweep-collection")
     if hasattr(config, "workerinput"):
+        # Ten thousand items stay: to look for garbage among them is a fifth of the time that collecting takes.
+        thresholds = gc.get_threshold()
+        gc.set_threshold(_SELDOM, *thresholds[1:])
         # No worker outlives its controller, be it killed, or the worker deaf in native code.
         die_with(os.getppid())
         account = stacks.arm(rundir.stack(config.workerinput["workerid"]))
-        config.pluginmanager.register(WorkerLoop(config, account), "meshsweep-loop")
+        config.pluginmanager.register(WorkerLoop(config, account, thresholds), "meshsweep-loop")
 
 
 class CollectionFile:
@@ -69,8 +74,9 @@ class CollectionFile:
 class WorkerLoop:
     """Runs one test at a time as the controller sends them."""
 
-    def __init__(self, config: pytest.Config, account: int | None) -> None:
+    def __init__(self, config: pytest.Config, account: int | None, thresholds: tuple[int, ...]) -> None:
         self._account = account
+        self._thresholds = thresholds
         # xdist sends its module as source, so the class is not the one that can be imported here.
         plugins = config.pluginmanager.get_plugins()
         self._xdist = next(plugin for plugin in plugins if type(plugin).__name__ == "WorkerInteractor")
@@ -90,6 +96,7 @@ class WorkerLoop:
         """Take the place of xdist's loop, until the controller says shutdown or has gone."""
         # What stands now stands for good: the collector need not look at ten thousand tests again and again.
         gc.freeze()
+        gc.set_threshold(*self._thresholds)
         # All that xdist still sends is the command to shut down; the end marker says that the controller has gone.
         self._xdist.channel.setcallback(lambda _: self._wire.stop(), endmarker=None)
         last: pytest.Item | None = None
