@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
@@ -43,7 +43,7 @@ class Distribution:
         matrix: Matrix,
         made: Plan,
         *,
-        zygote: Callable[[], Zygote] | None = None,
+        zygote: Zygote | InfraError | None = None,
     ) -> None:
         self._controller = controller
         self._config = controller.config
@@ -52,7 +52,9 @@ class Distribution:
         self._made = made
         self._environment = environment = matrix.environments[made.environment]
         self._machine = machine = made.host
-        self._zygote = self._begin(zygote) if zygote is not None else None
+        if isinstance(zygote, InfraError):
+            self._note(f"workers are spawned, not forked: {zygote}")
+        self._zygote = None if isinstance(zygote, InfraError) else zygote
         self._ground = self._stand(machine)
         self._workers: dict[str, Worker] = {}
         self._flying: dict[str, str] = {}
@@ -204,14 +206,6 @@ class Distribution:
     def tell(self) -> dict[str, object]:
         """Return what every worker is told."""
         return {"is_terse": self._is_terse}
-
-    def _begin(self, zygote: Callable[[], Zygote]) -> Zygote | None:
-        """Start the process to fork workers from: it imports while pytest makes itself ready."""
-        try:
-            return zygote()
-        except InfraError as error:
-            self._note(f"workers are spawned, not forked: {error}")
-            return None
 
     def _stand(self, machine: Machine) -> Ground:
         """Return the ground of the slots: a virtual machine's chips are its own, others must be leased."""

@@ -83,7 +83,7 @@ def times_of(history: History, environment: str, test: str) -> list[float]:
 
 
 def _is_times(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(time, int | float) for time in value)
+    return isinstance(value, list) and set(map(type, value)) <= {int, float}
 
 
 def _key(environment: str, test: str) -> str:

@@ -9,7 +9,6 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,27 +166,24 @@ def _join(config: pytest.Config, sweep: Sweep) -> None:
 def _join_controller(
     config: pytest.Config, sweep: Sweep, rundir: RunDir, backend: backends.Backend, *, distributes: bool
 ) -> None:
-    from meshsweep import leftover
-    from meshsweep.controller import Controller
-    from meshsweep.distribution import Distribution
+    from meshsweep.workers import zygote
     from meshsweep.workers.nursery import PARENT, die_with
-    from meshsweep.workers.zygote import Zygote, can_fork
 
     assert sweep.wave is not None
     # A command that is killed leaves nothing behind: this process goes with it, its workers go with this process.
     die_with(int(os.environ.pop(PARENT, os.getppid())))
+    # It imports while this process does.
+    modules = sweep.matrix.environments[sweep.environment].preload
+    begun = zygote.begin(modules, backend.variables) if distributes and backend.forks else None
+    from meshsweep import leftover
+    from meshsweep.controller import Controller
+    from meshsweep.distribution import Distribution
+
     reruns = leftover.begun(rundir).reruns if distributes else 0
     controller = Controller(config, rundir, sweep.wave, reruns=reruns)
     config.pluginmanager.register(controller, "meshsweep-controller")
     if distributes:
-        environment = sweep.matrix.environments[sweep.environment]
-        can_fork_here = can_fork() and backend.forks
-        distribution = Distribution(
-            controller,
-            sweep.matrix,
-            plan.read(rundir.plan),
-            zygote=partial(Zygote, environment.preload, backend.variables) if can_fork_here else None,
-        )
+        distribution = Distribution(controller, sweep.matrix, plan.read(rundir.plan), zygote=begun)
         config.pluginmanager.register(distribution, "meshsweep-distribution")
 
 

@@ -19,12 +19,22 @@ from execnet.gateway_base import Popen2IO
 from meshsweep.errors import InfraError
 from meshsweep.workers.nursery import LAST_S, NUMBER, REQUEST, SIZE, Descriptors
 
-__all__ = ["ForkedIO", "Zygote", "can_fork"]
+__all__ = ["ForkedIO", "Zygote", "begin", "can_fork"]
 
 
 def can_fork() -> bool:
     """Return whether this system can fork workers that die with their parent: Linux alone."""
     return sys.platform.startswith("linux")
+
+
+def begin(modules: Sequence[str], variables: Mapping[str, str]) -> Zygote | InfraError | None:
+    """Return a process to fork workers from, or why there is none; None where this system forks nothing."""
+    if not can_fork():
+        return None
+    try:
+        return Zygote(modules, variables)
+    except InfraError as error:
+        return error
 
 
 class Zygote:
