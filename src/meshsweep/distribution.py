@@ -119,7 +119,7 @@ class Distribution:
     def collected(self, ids: Sequence[str]) -> Dispatch:
         """Record the collection, and return the dispatch of what has no final outcome yet."""
         cells = self._controller.collected()
-        meshes = {cell: mesh_of(cell) for cell in cells.values()}
+        meshes = {cell: mesh_of(cell) for cell in set(cells.values())}
         self._mesh_of = {test: meshes[cell] for test, cell in cells.items()}
         done = self._controller.book.final
         tests = [(test, cells[test]) for test in ids]

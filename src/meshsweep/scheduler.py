@@ -243,10 +243,13 @@ class SlotScheduling:
         assert self._dispatch is not None
         assert worker.slot is not None
         self._fruitless = 0
-        decision = self._observer.finished(self._ids[index], worker, result)
         following = self._dispatch.done(worker.slot.name, index, self._clock() - began, begun=begun)
         if following is None:
             self._crew.withdraw(worker)
+        elif (offer := self._dispatch.offer(worker.slot.name)) is not None:
+            # Before all else: the worker is at its next test already, and that may be over soon.
+            self._offer(worker, offer)
+        decision = self._observer.finished(self._ids[index], worker, result)
         if decision is not None:
             self._dispatch.again(task, avoid=decision.avoid)
         if self._observer.is_condemned(worker):
@@ -276,8 +279,7 @@ class SlotScheduling:
             self._note(worker, action.task)
             self._crew.run(worker, action.task.index)
         elif isinstance(action, Next):
-            self._observer.offered(self._ids[action.task.index], worker)
-            self._crew.offer(worker, action.task.index)
+            self._offer(worker, action)
         else:
             worker.node.shutdown()
         return False
@@ -308,6 +310,10 @@ class SlotScheduling:
         self._named[worker.name] = worker.node
         self._observer.started(worker)
         return worker
+
+    def _offer(self, worker: Worker, action: Next) -> None:
+        self._observer.offered(self._ids[action.task.index], worker)
+        self._crew.offer(worker, action.task.index)
 
     def _note(self, worker: Worker, task: Task) -> None:
         """Take a test for one in flight."""

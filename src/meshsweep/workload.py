@@ -26,7 +26,7 @@ def tasks(
     done: Collection[str] = (),
 ) -> list[Task]:
     """Return a task for each test and its cell; those that are ``done`` keep their place in the numbering."""
-    claims = {cell: _claim(cell, matrix) for cell in dict(tests).values()}
+    claims = {cell: _claim(cell, matrix) for cell in {cell for _, cell in tests}}
     return [
         Task(
             index=index,

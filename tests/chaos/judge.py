@@ -79,17 +79,17 @@ def attempts(sweep: Sweep) -> dict[str, list[Attempt]]:
 
 def offers(sweep: Sweep) -> set[tuple[str, int]]:
     """Return which tests were offered to which processes, and never taken for begun before the log ended."""
-    found: dict[int, str] = {}
+    found: set[tuple[str, int]] = set()
     pids: dict[str, int] = {}
     path = sweep.events()
     for event in read(path) if path is not None else ():
         if event["event"] == "worker-started":
             pids[event["worker"]] = event["pid"]
         elif event["event"] == "offered":
-            found[pids.get(event["worker"], 0)] = event["test"]
+            found.add((event["test"], pids.get(event["worker"], 0)))
         elif event["event"] == "sent":
-            found.pop(pids.get(event["worker"], 0), None)
-    return {(test, pid) for pid, test in found.items()}
+            found.discard((event["test"], pids.get(event["worker"], 0)))
+    return found
 
 
 def starts(sweep: Sweep) -> dict[str, list[dict[str, Any]]]:

@@ -131,10 +131,25 @@ class Dispatch:
         else:
             for block in list(self._queue.blocks):
                 self._fill(found, block)
-        if self._ahead_s:
-            self._offer(found)
+        for slot in self._state.held if self._ahead_s else ():
+            offer = self.offer(slot)
+            if offer is not None:
+                found.append(offer)
         self._end_idle(found)
         return found
+
+    def offer(self, slot: str) -> Next | None:
+        """Return the test to offer a slot, which works off short ones of a cell, while there are enough for all."""
+        held = self._state.held[slot]
+        if held.next or held.is_closing or not held.waiting or held.waiting.expected_s > self._ahead_s:
+            return None
+        for block in self._queue.blocks:
+            test = self._short(block, held)
+            if test is not None:
+                held.next = test
+                self._queue.remove(block, test)
+                return Next(slot=slot, task=test.task)
+        return None
 
     def impossible(self) -> list[tuple[Task, str]]:
         """Return the tests that no healthy chips can hold, with the reason; each is returned once."""
@@ -174,19 +189,7 @@ class Dispatch:
                 state.run(held, test, self._now_s)
                 found.append(Run(slot=held.slot.name, task=test.task))
 
-    def _offer(self, found: list[Action]) -> None:
-        """Offer slots that work off short tests the next one of their cell, while there are enough for all."""
-        state = self._state
-        for held in state.held.values():
-            if held.next or held.is_closing or not held.waiting or held.waiting.expected_s > self._ahead_s:
-                continue
-            test = next(filter(None, (self._short(block, held) for block in self._queue.blocks)), None)
-            if test is not None:
-                block, held.next = test
-                self._queue.remove(block, held.next)
-                found.append(Next(slot=held.slot.name, task=held.next.task))
-
-    def _short(self, block: Block, held: Held) -> tuple[Block, Waiting] | None:
+    def _short(self, block: Block, held: Held) -> Waiting | None:
         """Return the test that a block has next for a slot, if it is short and of the slot's cell."""
         if block.count <= len(self._state.held) or not self._may_run(block, held):
             return None
@@ -195,7 +198,7 @@ class Dispatch:
         if test is None or test.expected_s > self._ahead_s:
             return None
         is_like = test.task.group == held.group and test.task.memory_bytes == held.claim_bytes
-        return (block, test) if is_like else None
+        return test if is_like else None
 
     def _take_back(self, held: Held) -> None:
         """Put back what a slot was offered and has not begun."""
