@@ -34,7 +34,7 @@ class Deadline:
 
     A deadline is ``factor`` times the 95th percentile, at least ``floor_s`` and at most ``cap_s``; ``unknown_s``
     for a test that never passed here; and ``open_s`` more where the test has to open its mesh first. A worker gets
-    ``start_s`` to import and collect.
+    ``start_s`` to import and collect, and ``end_s`` to close what it has open.
     """
 
     factor: float = 5.0
@@ -43,6 +43,7 @@ class Deadline:
     unknown_s: float = 1800.0
     open_s: float = 120.0
     start_s: float = 600.0
+    end_s: float = 300.0
 
 
 def read(table: Table) -> Deadline:
@@ -53,7 +54,7 @@ def read(table: Table) -> Deadline:
         factor=table.number("factor", default.factor, low=1, high=1000) or default.factor,
         **{
             name: table.number(name, getattr(default, name), low=0.1, high=day_s) or getattr(default, name)
-            for name in ("floor_s", "cap_s", "unknown_s", "open_s", "start_s")
+            for name in ("floor_s", "cap_s", "unknown_s", "open_s", "start_s", "end_s")
         },
     )
     if found.floor_s > found.cap_s:
@@ -83,7 +84,8 @@ class Deadlines:
         limit = self._deadline
         times = times_of(self._history, self._environment, test)
         asked = limit.factor * percentile(times, 0.95) if times else limit.unknown_s
-        bounded = min(max(asked * self.slowness, limit.floor_s), max(limit.cap_s, limit.unknown_s))
+        highest = limit.cap_s if times else max(limit.cap_s, limit.unknown_s)
+        bounded = min(max(asked * self.slowness, limit.floor_s), highest)
         return bounded + (limit.open_s if opens else 0.0)
 
     def observe(self, test: str, duration_s: float) -> None:

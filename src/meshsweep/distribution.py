@@ -57,6 +57,9 @@ class Distribution:
         self._zygote = None if isinstance(zygote, InfraError) else zygote
         self._ground = self._stand(machine)
         self._workers: dict[str, Worker] = {}
+        self._ready: set[str] = set()
+        #: Where in the file of its stacks a worker's own begin.
+        self._written: dict[str, int] = {}
         self._flying: dict[str, str] = {}
         #: The mesh that a worker has open, as far as the controller can tell.
         self._open: dict[str, str] = {}
@@ -133,28 +136,34 @@ class Distribution:
             tasks,
             workers=self._size,
             memory_bytes=self._made.memory_bytes,
+            # Whoever wants to see every report gets it by xdist's channel, and is asked for each.
+            offers=self._is_terse,
         )
 
     def started(self, worker: Worker) -> None:
         """Record a worker, and watch it until it is ready."""
         self._workers[worker.name] = worker
         slot = worker.slot.name if worker.slot is not None else ""
+        # A resumed run uses the names of workers again.
+        self._written[worker.name] = stacks.size(self._controller.rundir.stack(worker.name))
         self._log.write("worker-started", worker=worker.name, slot=slot, pid=worker.pid)
         self._watchdog.started(worker.name, worker.pid, "", self._environment.deadline.start_s)
 
     def ready(self, worker: Worker) -> None:
         """Watch a worker no longer that has collected: from now on its tests are watched."""
+        self._ready.add(worker.name)
         self._watchdog.ended(worker.name)
 
     def ended(self, worker: Worker, error: str, how: str = "died") -> None:
         """Record the end of a worker, and whether the watchdog has brought it about."""
         self._hang = self._watchdog.died(worker.name)
-        self._crash = Crash(how=how, stack=stacks.fatal(self._controller.rundir.stack(worker.name)))
+        self._crash = Crash(how=how, stack=self._fatal(worker))
         slot = worker.slot.name if worker.slot is not None else ""
         self._log.write("worker-ended", worker=worker.name, slot=slot, error=error)
         if error and worker.name not in self._flying:
             place = f" on {slot}" if slot else ""
-            why = error if self._hang is None else f"it hung while it started, {self._hang}"
+            doing = "ended" if worker.name in self._ready else "started"
+            why = error if self._hang is None else f"it hung while it {doing}, {self._hang}"
             self._log.write("infra", text=f"worker {worker.name} {how}{place} outside of any test: {why}")
         self._flying.pop(worker.name, None)
 
@@ -174,10 +183,19 @@ class Distribution:
         self._open[worker.name] = mesh
         self._controller.progress.started(test, worker.name)
 
-    def finished(self, test: str, worker: Worker, result: str | float) -> Again | None:
-        """Record a test that has ended; ``result`` is what the worker says of one that passed."""
+    def is_late(self, worker: Worker) -> bool:
+        """Watch a test no longer; returns whether its worker was killed at the deadline although it had just ended."""
         if self._watchdog.ended(worker.name) is not None:
             self._late.add(worker.name)
+        return worker.name in self._late
+
+    def ending(self, worker: Worker) -> None:
+        """Watch a worker that was told to end: fixtures and devices may hang while they are closed."""
+        self._watchdog.started(worker.name, worker.pid, "", self._environment.deadline.end_s)
+
+    def finished(self, test: str, worker: Worker, result: str | float) -> Again | None:
+        """Record a test that has ended; ``result`` is what the worker says of one that passed."""
+        self.is_late(worker)
         self._flying.pop(worker.name, None)
         if isinstance(result, str):
             passed = Passed.decode(result)
@@ -215,6 +233,9 @@ class Distribution:
         run = self._controller.rundir.path.name
         leases = Leases(place.find(os.environ), name, run, log=place.log(os.environ))
         return Leasehold(machine, leases, self._environment, self._matrix.meshes, tell=self._announce)
+
+    def _fatal(self, worker: Worker) -> str:
+        return stacks.fatal(self._controller.rundir.stack(worker.name), self._written.get(worker.name, 0))
 
     def _announce(self, text: str) -> None:
         self._note(text)

@@ -1,7 +1,7 @@
 """Carry out a dispatch with xdist's workers: a slot is opened by starting one, one test is in flight in each.
 
 xdist 3.8 sends batches, and its scope modes hang or repeat tests when a worker dies.
-Here a worker is sent its next test when it has reported the last one.
+Here a worker is sent its next test when it has reported the last one, or has been offered it where tests are short.
 """
 
 from __future__ import annotations
@@ -50,11 +50,17 @@ class Observer(Protocol):
     def sent(self, test: str, worker: Worker) -> None:
         """Take in a test, right before it is sent, or when its worker has begun it by itself."""
 
+    def is_late(self, worker: Worker) -> bool:
+        """Return, when a test has ended, whether its worker is being killed even so."""
+
     def finished(self, test: str, worker: Worker, result: str | float) -> Again | None:
         """Take in the end of a test; returns whether, and where not, it runs again."""
 
     def is_condemned(self, worker: Worker) -> bool:
         """Return, after a test has ended, whether its worker could not open its slot's mesh, or is being killed."""
+
+    def ending(self, worker: Worker) -> None:
+        """Take in that a worker was told to end."""
 
     def again(self, test: str) -> Again | None:
         """Return whether, and where not, a test runs again in which its worker died."""
@@ -100,6 +106,9 @@ class SlotScheduling:
         self._sent: dict[Any, float] = {}
         self._undone: dict[Any, Task | None] = {}
         self._fallen: dict[Any, Slot] = {}
+        #: Workers that have ended a test, and those that were told to end: their death is no sign of a broken start.
+        self._proven: set[Any] = set()
+        self._ending: set[Any] = set()
         self._examined = 0
         self._deaths = 0
         self._fruitless = 0
@@ -153,7 +162,10 @@ class SlotScheduling:
 
     def passed(self, name: str, index: int, result: str, *, begun: int | None) -> None:
         """Take in a test that has passed, in the words of the worker of that name, and which it has ``begun``."""
-        self._complete(self._named[name], index, result, begun=begun)
+        node = self._named[name]
+        # Of a worker that has been taken for dead nothing counts any more: its test has been charged, or runs again.
+        if node in self._workers:
+            self._complete(node, index, result, begun=begun)
 
     def remove_node(self, node: Any) -> str | None:
         """Forget a worker that has ended in order; returns the test that it left undone, if any."""
@@ -194,8 +206,14 @@ class SlotScheduling:
             self._observer.given_up(self._ids[task.index], reason)
         # There are fewer tests than workers.
         for worker in self._early.values():
-            worker.node.shutdown()
+            self._end(worker)
         self._early = {}
+
+    def ending(self) -> None:
+        """Take in that every worker was told to end: nothing follows what is in flight."""
+        for worker in list(self._workers.values()):
+            self._crew.withdraw(worker)
+            self._watch_end(worker)
 
     def lost(self, node: Any, error: object) -> str | None:
         """Take in a worker that died; returns the test that it died in, if any. ``recover`` must follow."""
@@ -204,16 +222,23 @@ class SlotScheduling:
         # It may only have gone silent: what it holds must be free before anybody looks at it.
         worker.kill()
         task = self._flying.pop(node, None)
-        if node in self._fallen:
+        is_fallen = node in self._fallen
+        if is_fallen:
             self._observer.ended(worker, "")
         else:
             self._deaths += 1
-            self._fruitless = 0 if task else self._fruitless + 1
+            is_start = task is None and not {node} & (self._proven | self._ending)
+            self._fruitless = self._fruitless + 1 if is_start else 0
             self._observer.ended(worker, str(error), end)
         if worker.slot is not None and self._open.pop(worker.slot.name, None) is not None:
             assert self._dispatch is not None
             self._dispatch.lost(worker.slot.name)
             self._fallen[node] = worker.slot
+        if task is not None and is_fallen:
+            # The worker was killed for the test before it: that is no attempt at this one.
+            assert self._dispatch is not None
+            self._dispatch.again(task)
+            task = None
         self._undone[node] = task
         return self._ids[task.index] if task is not None else None
 
@@ -243,22 +268,33 @@ class SlotScheduling:
         assert self._dispatch is not None
         assert worker.slot is not None
         self._fruitless = 0
-        following = self._dispatch.done(worker.slot.name, index, self._clock() - began, begun=begun)
-        if following is None:
-            self._crew.withdraw(worker)
-        elif (offer := self._dispatch.offer(worker.slot.name)) is not None:
-            # Before all else: the worker is at its next test already, and that may be over soon.
-            self._offer(worker, offer)
+        self._proven.add(node)
+        following = None
+        # A slot that has been given up has nothing to do, whatever its worker brings to an end before it dies.
+        if node not in self._fallen:
+            following = self._dispatch.done(worker.slot.name, index, self._clock() - began, begun=begun)
+            self._line_up(worker, following)
         decision = self._observer.finished(self._ids[index], worker, result)
         if decision is not None:
             self._dispatch.again(task, avoid=decision.avoid)
-        if self._observer.is_condemned(worker):
-            self._condemn(node, worker.slot)
-            if following is not None:
-                # Its worker dies for what came before: that is no attempt at it.
-                self._dispatch.again(following)
-        elif following is not None:
+        if following is not None:
             self._note(worker, following)
+        if node not in self._fallen and self._observer.is_condemned(worker):
+            self._condemn(node, worker.slot)
+        if node in self._ending:
+            self._watch_end(worker)
+
+    def _line_up(self, worker: Worker, following: Task | None) -> None:
+        """Offer a worker that has begun a test by itself the one after it; take back what another has not begun."""
+        assert worker.slot is not None
+        assert self._dispatch is not None
+        if following is None:
+            self._crew.withdraw(worker)
+        elif worker.node not in self._ending and not self._observer.is_late(worker):
+            # Before all else: the test that it has begun may be over soon.
+            offer = self._dispatch.offer(worker.slot.name)
+            if offer is not None:
+                self._offer(worker, offer)
 
     def _begin(self) -> None:
         machine = self._ground.machine
@@ -281,7 +317,7 @@ class SlotScheduling:
         elif isinstance(action, Next):
             self._offer(worker, action)
         else:
-            worker.node.shutdown()
+            self._end(worker)
         return False
 
     def _open_slot(self, slot: Slot) -> None:
@@ -299,10 +335,20 @@ class SlotScheduling:
     def _announce(self, worker: Worker) -> None:
         """Tell the dispatch of a slot whose worker has collected."""
         if worker.slot is None:
-            worker.node.shutdown()
+            self._end(worker)
         elif worker.node in self._ready and self._open.get(worker.slot.name) is worker:
             assert self._dispatch is not None
             self._dispatch.opened(worker.slot.name)
+
+    def _end(self, worker: Worker) -> None:
+        worker.node.shutdown()
+        self._watch_end(worker)
+
+    def _watch_end(self, worker: Worker) -> None:
+        self._ending.add(worker.node)
+        # While a test is in flight that is what is watched.
+        if worker.node not in self._flying:
+            self._observer.ending(worker)
 
     def _start(self, slot: Slot | None, given: dict[str, object]) -> Worker:
         worker = self._crew.start(slot, {**given, **self._observer.tell()})
@@ -340,6 +386,7 @@ class SlotScheduling:
     def _forget(self, node: Any) -> Worker:
         self._ready.discard(node)
         worker = self._workers.pop(node)
+        self._crew.forget(worker)
         if worker.slot is not None and self._early.get(worker.slot.name) is worker:
             del self._early[worker.slot.name]
         return worker

@@ -82,10 +82,10 @@ def look(path: Path, ask: Callable[[], None], *, patience_s: float) -> str:
     return tail(path, before)
 
 
-def fatal(path: Path) -> str:
-    """Return what a process has written while it died, nothing where it had no time to."""
-    _, mark, stack = tail(path, 0).rpartition(_FATAL)
-    return mark + stack
+def fatal(path: Path, start: int) -> str:
+    """Return what a process has written from a byte on while it died, nothing where it had no time to."""
+    _, mark, stack = tail(path, start).rpartition(_FATAL)
+    return mark + stack if mark else ""
 
 
 def printed(pid: int) -> tuple[str, str]:

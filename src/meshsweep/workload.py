@@ -48,8 +48,9 @@ def dispatch(
     *,
     workers: int | None,
     memory_bytes: int | None,
+    offers: bool = True,
 ) -> Dispatch:
-    """Return the dispatch of these tasks that is done first on paper."""
+    """Return the dispatch of these tasks that is done first on paper; ``offers``: workers begin short ones unasked."""
     shapes = {mesh.name: mesh.shape for mesh in matrix.meshes.values()}
     return best(
         machine,
@@ -58,7 +59,7 @@ def dispatch(
         workers=workers,
         memory_bytes=memory_bytes,
         open_s=environment.open_s,
-        ahead_s=_AHEAD_S,
+        ahead_s=_AHEAD_S if offers else 0.0,
     )
 
 

@@ -108,5 +108,5 @@ def test_mistakes_in_deadlines_are_told_at_once(tmp_path: Path) -> None:
         f"{place} factor: is 0; expected a number from 1 to 1000",
         f"{place} unknown_s: is 'long'; expected a number from 0.1 to 86400",
         f"{place} floor_s: is 50; expected at most cap_s, 20",
-        f"{place} zzz: unknown key; choose from cap_s, factor, floor_s, open_s, start_s, unknown_s",
+        f"{place} zzz: unknown key; choose from cap_s, end_s, factor, floor_s, open_s, start_s, unknown_s",
     )

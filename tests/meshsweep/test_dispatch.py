@@ -330,3 +330,10 @@ def test_only_tests_of_the_same_cell_are_offered() -> None:
 
     assert isinstance(run, Run)
     assert run.task.group == "a"
+
+
+def test_tests_of_unknown_length_are_not_offered() -> None:
+    known = cells(*[("a", 0.01)] * 2)
+    unknown = [Task(index=index, group="a", mesh="1x1", expected_s=None) for index in range(2, 9)]
+
+    assert offered([*known, *unknown]) == []

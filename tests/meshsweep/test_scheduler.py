@@ -38,7 +38,7 @@ class Node:
         self.gateway = self._io = self
         self.got: list[int] = []
         self.offered: int | None = None
-        self.is_down = self.is_killed = False
+        self.is_down = self.is_killed = self.is_forgotten = False
 
     def shutdown(self) -> None:
         self.is_down = True
@@ -73,6 +73,9 @@ class Crew:
 
     def withdraw(self, worker: Worker) -> None:
         worker.node.offered = None
+
+    def forget(self, worker: Worker) -> None:
+        worker.node.is_forgotten = True
 
 
 class Refusing(Ground):
@@ -141,6 +144,12 @@ class Sweep:
 
     def sent(self, test: str, worker: Worker) -> None:
         self.events.append(("sent", test, worker.name))
+
+    def ending(self, worker: Worker) -> None:
+        self.events.append(("ending", worker.name))
+
+    def is_late(self, worker: Worker) -> bool:
+        return worker.name in self.condemned
 
     def is_condemned(self, worker: Worker) -> bool:
         return worker.name in self.condemned
@@ -410,15 +419,71 @@ def test_offered_test_of_a_dead_worker_runs_elsewhere() -> None:
     assert sorted(test for event, test, *_ in sweep.events if event == "finished") == ["a1", "a2", "a3", "a4", "a5"]
 
 
-def test_begun_test_of_a_worker_that_is_being_killed_runs_elsewhere() -> None:
-    """The deadline of the test before it had passed: what the worker has begun since is no attempt."""
+def late() -> Sweep:
+    """Return a sweep whose first worker is being killed for a0, though that has just passed, and has begun a2."""
     sweep = offering()
     sweep.condemned = {"gw0"}
     sweep.go_on(0)
-    ran = [test for event, test, *_ in sweep.events if event == "sent"]
-    sweep.die(0)
+    assert sweep.worker(0).is_killed
+    assert sweep.worker(0).offered is None
+    return sweep
+
+
+def finished(sweep: Sweep) -> list[str]:
+    """Return the tests that end, in order, when the second worker does what is left."""
     while sweep.sched.has_pending:
         sweep.finish(1)
+    return sorted(test for event, test, *_ in sweep.events if event == "finished")
 
-    assert "a2" not in ran
-    assert sorted(test for event, test, *_ in sweep.events if event == "finished") == list(MANY)
+
+def test_begun_test_of_a_worker_that_is_being_killed_runs_elsewhere() -> None:
+    """The deadline of the test before it had passed: that it dies in this one is not held against it."""
+    sweep = late()
+    died_in = sweep.die(0)
+
+    assert died_in is None
+    assert finished(sweep) == list(MANY)
+
+
+def test_what_a_killed_worker_had_sent_counts() -> None:
+    """It was quicker than the signal: the test that it had begun is over, and runs nowhere else."""
+    sweep = late()
+    sweep.sched.passed("gw0", 2, "passed", begun=None)
+    sweep.sched.act()
+    sweep.die(0)
+    sweep.sched.passed("gw0", 2, "passed", begun=None)
+
+    assert finished(sweep) == list(MANY)
+
+
+def test_worker_that_has_ended_is_forgotten() -> None:
+    sweep = Sweep()
+    sweep.collect(0, 1)
+    sweep.die(0)
+    sweep.sched.remove_node(sweep.worker(1))
+
+    assert [sweep.worker(number).is_forgotten for number in range(2)] == [True, True]
+
+
+def test_ends_are_watched_from_the_last_test_on() -> None:
+    sweep = Sweep()
+    sweep.collect(0, 1)
+    sweep.events.clear()
+    sweep.sched.ending()
+    before = list(sweep.events)
+    sweep.sched.passed("gw0", sweep.worker(0).got[-1], "passed", begun=None)
+
+    assert (before, sweep.events[-1]) == ([], ("ending", "gw0"))
+
+
+@pytest.mark.parametrize("has_run", [True, False])
+def test_death_after_a_test_is_no_broken_start(*, has_run: bool) -> None:
+    """Devices that crash when they are closed cost a worker each, and end no run."""
+    sweep = Sweep(size=1)
+    for number in range(3):
+        if has_run:
+            sweep.collect(number)
+            sweep.sched.passed(f"gw{number}", sweep.worker(number).got[-1], "passed", begun=None)
+        sweep.die(number)
+
+    assert (sweep.sched.gives_up() is None) == has_run

@@ -198,3 +198,17 @@ def test_worker_that_died_before_is_no_error(rundir: RunDir, dog: Watchdog) -> N
         time.sleep(0.2)
 
     assert dog._thread.is_alive()
+
+
+def test_only_the_last_words_of_a_process_are_told(tmp_path: Path) -> None:
+    """Not what it was once asked for, nor what another of its name wrote before."""
+    path = tmp_path / "gw0.txt"
+    path.write_text("Fatal Python error: Aborted\n  in another\n")
+    before = stacks.size(path)
+    with path.open("a") as file:
+        file.write("Current thread\n  in a test that was slow\n")
+    asked = stacks.fatal(path, before)
+    with path.open("a") as file:
+        file.write("Fatal Python error: Segmentation fault\n  in this one\n")
+
+    assert (asked, stacks.fatal(path, before)) == ("", "Fatal Python error: Segmentation fault\n  in this one\n")

@@ -84,6 +84,36 @@ def test_lines_sent_before_a_death_are_kept(exchange: Exchange, connect: Connect
     assert list(exchange.wait(0)) == []
 
 
+def test_line_is_read_whole_at_once(exchange: Exchange, connect: Connect) -> None:
+    """What is behind it in time must not overtake it."""
+    wire = connect(exchange, "gw0")
+    wire.send("at first")
+    assert lines(exchange, 1) == [("gw0", "at first")]
+    wire.send("x" * 150_000)
+    wire.send("y")
+
+    assert [(name, len(line)) for name, line in exchange.wait(10)] == [("gw0", 150_000), ("gw0", 1)]
+
+
+def descriptors() -> set[str]:
+    """Return what this process has open."""
+    return {path.name for path in Path("/proc/self/fd").iterdir() if path.exists()}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell what is open")
+def test_forgotten_worker_leaves_nothing_open(exchange: Exchange, connect: Connect) -> None:
+    before = descriptors()
+    wire = connect(exchange, "gw0")
+    wire.send("1 passed")
+    assert lines(exchange, 1) == [("gw0", "1 passed")]
+    wire.close()
+    exchange.forget("gw0")
+    list(exchange.wait(0))
+
+    assert descriptors() == before
+    assert [path.name for path in Path(exchange.address).parent.iterdir()] == ["wire"]
+
+
 def test_offer_has_one_taker(exchange: Exchange, connect: Connect) -> None:
     wire, other = connect(exchange, "gw0"), connect(exchange, "gw1")
     found = [wire.take()]

@@ -25,7 +25,7 @@ class Dispatch:
 
     ``workers`` bounds the slots that are open at the same time, ``memory_bytes`` what the
     cells of their workers may claim together, ``open_s`` is what opening a slot takes. A slot is offered its
-    next test ahead while both that and the one in flight are expected to take at most ``ahead_s``.
+    next test ahead while both that and the one in flight are known to take at most ``ahead_s``.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Dispatch:
     def offer(self, slot: str) -> Next | None:
         """Return the test to offer a slot, which works off short ones of a cell, while there are enough for all."""
         held = self._state.held[slot]
-        if held.next or held.is_closing or not held.waiting or held.waiting.expected_s > self._ahead_s:
+        if held.next or held.is_closing or not held.waiting or not self._is_short(held.waiting):
             return None
         for block in self._queue.blocks:
             test = self._short(block, held)
@@ -195,10 +195,14 @@ class Dispatch:
             return None
         window_s = self._promise.window_s(block, held, self._now_s) - self._ahead_s
         test = block.choose(held.group, self._state.groups, window_s=window_s, room_bytes=held.claim_bytes)
-        if test is None or test.expected_s > self._ahead_s:
+        if test is None or not self._is_short(test):
             return None
         is_like = test.task.group == held.group and test.task.memory_bytes == held.claim_bytes
         return test if is_like else None
+
+    def _is_short(self, test: Waiting) -> bool:
+        # What is only guessed from others may be anything.
+        return test.task.expected_s is not None and test.task.expected_s <= self._ahead_s
 
     def _take_back(self, held: Held) -> None:
         """Put back what a slot was offered and has not begun."""

@@ -100,6 +100,10 @@ class Crew:
         """Take back what a worker was offered and has not begun."""
         self._session.exchange.withdraw(worker.name)
 
+    def forget(self, worker: Worker) -> None:
+        """Let go of what a worker was reached by that has ended."""
+        self._session.exchange.forget(worker.name)
+
     def close(self) -> None:
         """End the process that workers are forked from, and those that still run."""
         self._session.exchange.close()

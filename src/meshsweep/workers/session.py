@@ -19,8 +19,8 @@ _TICK_S = 0.2
 class Session(DSession):  # type: ignore[misc]
     """Does what the scheduler says after every event, and replaces no worker on its own account.
 
-    The scheduler has four methods beyond xdist's protocol: ``act`` does what is due, ``lost`` and ``recover`` take in
-    a death, and ``gives_up`` tells why the run should end before its tests have.
+    The scheduler has more methods than xdist's protocol: ``act`` does what is due, ``passed`` takes in a line,
+    ``lost`` and ``recover`` a death, ``ending`` the end of all, and ``gives_up`` tells why that should come early.
     """
 
     exchange: Exchange
@@ -65,6 +65,13 @@ class Session(DSession):  # type: ignore[misc]
         if test := self.sched.lost(node, error):
             self.handle_crashitem(test, node)
         self.sched.recover(node)
+
+    def triggershutdown(self) -> None:
+        """Tell every worker to end."""
+        is_news = not self.shuttingdown
+        super().triggershutdown()
+        if is_news:
+            self.sched.ending()
 
     def start(self, node: Any) -> None:
         """Count in a worker that has been started."""

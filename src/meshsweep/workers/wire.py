@@ -111,6 +111,11 @@ class Exchange:
         """Take back what a worker was offered and has not taken."""
         _take(self._offers[worker])
 
+    def forget(self, worker: str) -> None:
+        """Let go of a worker that has ended; what it has sent by now is kept."""
+        self._offers.pop(worker).close()
+        _offers(self._folder, worker).unlink(missing_ok=True)
+
     def send(self, worker: str, index: int) -> None:
         """Send a worker its next test; one that has died by now is left be."""
         # It has connected before it told of itself in any other way.
@@ -162,13 +167,7 @@ class Exchange:
         self._selector.register(connection, selectors.EVENT_READ)
 
     def _read(self, connection: socket.socket) -> None:
-        try:
-            data = connection.recv(_CHUNK_BYTES)
-        except OSError:
-            data = b""
-        if not data:
-            self._drop(connection)
-            return
+        data, has_ended = _drain(connection)
         *lines, self._partial[connection] = (self._partial[connection] + data).split(b"\n")
         for line in lines:
             if connection in self._names:
@@ -177,12 +176,29 @@ class Exchange:
                 self._names[connection] = line.decode()
                 self._sockets[line.decode()] = connection
                 self._seen.add(line.decode())
+        if has_ended:
+            self._drop(connection)
 
     def _drop(self, connection: socket.socket) -> None:
         self._selector.unregister(connection)
         del self._partial[connection]
         self._sockets.pop(self._names.pop(connection, ""), None)
         connection.close()
+
+
+def _drain(connection: socket.socket) -> tuple[bytes, bool]:
+    """Return all that has been sent by now, and whether that is all there will be."""
+    data = b""
+    while True:
+        try:
+            part = connection.recv(_CHUNK_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return data, False
+        except OSError:
+            return data, True
+        if not part:
+            return data, True
+        data += part
 
 
 def _offers(folder: Path, worker: str) -> Path:
