@@ -11,6 +11,8 @@ import pytest
 
 from meshsweep import runlock
 from meshsweep.attempts import Book
+from meshsweep.doubt import Doubts
+from meshsweep.errors import InfraError
 from meshsweep.events import EventLog, read
 from meshsweep.plan import Wave
 from meshsweep.progress import Progress
@@ -34,14 +36,21 @@ class Controller:
         self.progress = Progress(config)
         #: Tells the chips of a worker.
         self.place: Callable[[str], Collection[int]] = _nowhere
-        self.results = Results(self.log, self.book, self.progress, self._where)
+        self.results = Results(self.log, self.book, self.progress, self._where, Doubts(read(rundir.events)))
 
     def _where(self, worker: str) -> Collection[int]:
         return self.place(worker)
 
     def collected(self) -> dict[str, str]:
-        """Record which tests there are; returns their cells."""
-        tests = json.loads(self.rundir.collection(self.wave.name).read_text(encoding="utf-8"))
+        """Record which tests there are; returns their cells.
+
+        Raises InfraError where no worker could write them down.
+        """
+        path = self.rundir.collection(self.wave.name)
+        try:
+            tests = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InfraError(f"{path}: what was collected could not be written: make room") from error
         self.log.write("collected", wave=self.wave.name, tests=tests, filtered=_is_filtered(self.config))
         # From here on the run has something to say: a refused command does not hide the one before.
         self.rundir.make_latest()

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from meshsweep import audience, backends, history, stacks, workload
+from meshsweep import audience, backends, doubt, history, stacks, workload
 from meshsweep.attempts import Again
 from meshsweep.controller import Controller
 from meshsweep.deadlines import Deadlines
 from meshsweep.dispatch import Dispatch
 from meshsweep.errors import InfraError
+from meshsweep.events import read
 from meshsweep.expansion import mesh_of
 from meshsweep.leases import place
 from meshsweep.leases.pool import Leases
@@ -22,6 +23,7 @@ from meshsweep.machines import Machine
 from meshsweep.matrix import Matrix
 from meshsweep.plan import Plan
 from meshsweep.scheduler import SlotScheduling
+from meshsweep.slots import Slot
 from meshsweep.stacks import Crash, Hang
 from meshsweep.watchdog import Watchdog
 from meshsweep.workers.crew import Crew, Worker
@@ -140,13 +142,26 @@ class Distribution:
             offers=self._is_terse,
         )
 
+    def suspects(self) -> frozenset[int]:
+        """Return the chips that must be looked at before they are used: the run is a resumed one."""
+        return doubt.suspects(read(self._controller.rundir.events))
+
+    def examined(self, slot: Slot) -> None:
+        """Record that the chips of a slot must be looked at before they are used again."""
+        self._log.write("examined", slot=slot.name, chips=sorted(self._machine.leased_with(slot.chips)))
+
+    def judged(self, slot: Slot, spoiled: Collection[int]) -> None:
+        """Record what came of that: the chips that are not used again."""
+        chips = sorted(self._machine.leased_with(slot.chips))
+        self._log.write("judged", slot=slot.name, chips=chips, spoiled=sorted(spoiled))
+
     def started(self, worker: Worker) -> None:
         """Record a worker, and watch it until it is ready."""
         self._workers[worker.name] = worker
         slot = worker.slot.name if worker.slot is not None else ""
         # A resumed run uses the names of workers again.
         self._written[worker.name] = stacks.size(self._controller.rundir.stack(worker.name))
-        self._log.write("worker-started", worker=worker.name, slot=slot, pid=worker.pid)
+        self._log.write("worker-started", worker=worker.name, slot=slot, pid=worker.pid, chips=self._place(worker.name))
         self._watchdog.started(worker.name, worker.pid, "", self._environment.deadline.start_s)
 
     def ready(self, worker: Worker) -> None:

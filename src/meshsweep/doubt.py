@@ -5,19 +5,30 @@ A probe shows that a mesh opens, not that a test can trust it: what fails next o
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
-__all__ = ["Doubts"]
+__all__ = ["Doubts", "suspects"]
 
 _SPOILING = frozenset({"hang", "crashed"})
 _PROVING = frozenset({"passed", "xfailed"})
 
 
 class Doubts:
-    """Chips in doubt, and the tests that have failed on them since; virtual chips die with their worker."""
+    """Chips in doubt, and the tests that have failed on them since; virtual chips die with their worker.
 
-    def __init__(self) -> None:
+    ``events`` are those of the run so far, for one that is resumed.
+    """
+
+    def __init__(self, events: Iterable[Mapping[str, Any]] = ()) -> None:
         self._excused: dict[int, set[str]] = {}
+        chips: dict[str, Collection[int]] = {}
+        for event in events:
+            if event["event"] == "worker-started":
+                chips[event["worker"]] = event.get("chips", ())
+            elif event["event"] == "reported":
+                for outcome in filter(None, (event.get("seen"), event["outcome"])):
+                    self.learn(event["test"], chips.get(event["worker"], ()), outcome)
 
     def cover(self, test: str, chips: Collection[int]) -> bool:
         """Return whether a failure of a test on these chips may lie with them: once per test, for then it is proven."""
@@ -33,3 +44,15 @@ class Doubts:
                 self._excused[chip] = {test}
             elif outcome == "collateral" and chip in self._excused:
                 self._excused[chip].add(test)
+
+
+def suspects(events: Iterable[Mapping[str, Any]]) -> frozenset[int]:
+    """Return the chips that were spoiled in a run, and those that nobody has looked at since a worker died on them."""
+    found: set[int] = set()
+    for event in events:
+        if event["event"] == "examined":
+            found.update(event["chips"])
+        elif event["event"] == "judged":
+            found.difference_update(event["chips"])
+            found.update(event["spoiled"])
+    return frozenset(found)

@@ -17,10 +17,10 @@ from meshsweep.errors import InfraError
 
 __all__ = ["EventLog", "Reader", "mend", "read"]
 
-# Once: json.dumps makes an encoder each time that it is asked for anything of its own.
 #: No event that ``ends_in`` is asked for is longer.
 _LINE_BYTES = 4096
 
+# Once: json.dumps makes an encoder each time that it is asked for anything of its own.
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 

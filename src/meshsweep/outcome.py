@@ -38,6 +38,7 @@ class Phases:
     err: str = ""
     properties: dict[str, Any] = field(default_factory=dict)
     is_late: bool = False
+    seen: str = ""
 
     def add(self, report: pytest.TestReport) -> None:
         """Take in the report of a phase; the worst phase decides."""
@@ -80,11 +81,11 @@ class Phases:
         """Take the outcome that was decided on; what it was before stays in the message."""
         if outcome != self.outcome:
             self.message = f"{self.outcome} on a slot that had just been spoiled: {self.message}"
-            self.outcome = outcome
+            self.seen, self.outcome = self.outcome, outcome
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields of the event ``reported``."""
-        printed = {name: text for name, text in (("out", self.out), ("err", self.err)) if text}
+        more = {name: text for name, text in (("out", self.out), ("err", self.err), ("seen", self.seen)) if text}
         fields: dict[str, Any] = plain(
             {
                 "test": self.test,
@@ -94,7 +95,7 @@ class Phases:
                 "message": self.message,
                 "text": self.text,
                 "properties": self.properties,
-                **printed,
+                **more,
             }
         )
         return fields

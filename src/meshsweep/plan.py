@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from meshsweep.cell import Cell
-from meshsweep.errors import SelectionError
+from meshsweep.errors import InfraError, SelectionError
 from meshsweep.machines import Machine
 from meshsweep.matrix import Matrix
 from meshsweep.selection import Expansion, Selection
@@ -101,7 +101,7 @@ def _check(matrix: Matrix, machine: Machine, cells: Sequence[Cell], memory_bytes
 
 
 def write(plan: Plan, path: Path) -> None:
-    """Write a plan as JSON."""
+    """Write a plan as JSON. Raises InfraError where the disk refuses."""
     data = {
         "environment": plan.environment,
         "machine": plan.host.to_json(),
@@ -119,7 +119,10 @@ def write(plan: Plan, path: Path) -> None:
         "included": _rows(plan.included),
         "excluded": _rows(plan.excluded),
     }
-    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    try:
+        path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InfraError(f"{path}: cannot write the plan: {error.strerror}; nothing has run yet: make room") from error
 
 
 def read(path: Path) -> Plan:

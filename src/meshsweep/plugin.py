@@ -179,8 +179,10 @@ def _join_controller(
     from meshsweep.controller import Controller
     from meshsweep.distribution import Distribution
 
-    reruns = leftover.begun(rundir).reruns if distributes else 0
-    controller = Controller(config, rundir, sweep.wave, reruns=reruns)
+    reruns = 0 if config.option.collectonly else leftover.begun(rundir).reruns
+    controller = Controller(config, rundir, sweep.wave, reruns=reruns if distributes else 0)
+    if reruns and not distributes:
+        controller.log.write("note", text="without workers no test runs again: reruns have no effect")
     config.pluginmanager.register(controller, "meshsweep-controller")
     if distributes:
         distribution = Distribution(controller, sweep.matrix, plan.read(rundir.plan), zygote=begun)

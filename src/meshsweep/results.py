@@ -26,12 +26,13 @@ class Results:
         book: Book,
         progress: Progress,
         place: Callable[[str], Collection[int]],
+        doubts: Doubts,
     ) -> None:
         self._log = log
         self._book = book
         self._progress = progress
         self._place = place
-        self._doubts = Doubts()
+        self._doubts = doubts
         self._running: dict[str, Phases] = {}
         self._numbers: dict[str, int] = {}
         self._again: dict[str, Again] = {}

@@ -32,6 +32,15 @@ class Observer(Protocol):
     def collected(self, ids: Sequence[str]) -> Dispatch:
         """Take in the collection; returns the dispatch of what is to run."""
 
+    def suspects(self) -> frozenset[int]:
+        """Return the chips that must be looked at before they are used."""
+
+    def examined(self, slot: Slot) -> None:
+        """Take in that the chips of a slot are going to be looked at, before anything else uses them."""
+
+    def judged(self, slot: Slot, spoiled: frozenset[int]) -> None:
+        """Take in what came of that: the chips that are not used again."""
+
     def tell(self) -> dict[str, object]:
         """Return what every worker is told."""
 
@@ -109,7 +118,9 @@ class SlotScheduling:
         #: Workers that have ended a test, and those that were told to end: their death is no sign of a broken start.
         self._proven: set[Any] = set()
         self._ending: set[Any] = set()
+        self._suspects: frozenset[int] = frozenset()
         self._examined = 0
+        self._repeated: int | None = None
         self._deaths = 0
         self._fruitless = 0
 
@@ -146,6 +157,7 @@ class SlotScheduling:
         if self._dispatch is None:
             self._ids = list(collection)
             self._dispatch = self._observer.collected(self._ids)
+            self._suspects = self._observer.suspects()
         elif list(collection) != self._ids:
             difference = report_collection_diff(self._ids, collection, "the first worker", node.gateway.id)
             raise InfraError(difference or "workers collected different tests")
@@ -188,6 +200,15 @@ class SlotScheduling:
         raise NotImplementedError("nothing waits at a worker: there is nothing to steal")
 
     # What the session asks.
+
+    def is_flying(self, node: Any, test: str) -> bool:
+        """Return whether a test is in flight in a worker."""
+        task = self._flying.get(node)
+        return task is not None and self._ids[task.index] == test
+
+    def repeats(self, index: int) -> bool:
+        """Return whether the test that has just ended runs again."""
+        return self._repeated == index
 
     def act(self) -> None:
         """Do what is due: start workers, send tests, end workers."""
@@ -249,8 +270,7 @@ class SlotScheduling:
             assert self._dispatch is not None
             self._dispatch.again(task, avoid=decision.avoid)
         if slot is not None:
-            self._examined += 1
-            self._ground.examine(slot, lambda verdict: self._post(lambda: self._settle(slot, verdict)))
+            self._examine(slot)
 
     def gives_up(self) -> str | None:
         """Return why the run should end before its tests have, if it should."""
@@ -275,6 +295,7 @@ class SlotScheduling:
             following = self._dispatch.done(worker.slot.name, index, self._clock() - began, begun=begun)
             self._line_up(worker, following)
         decision = self._observer.finished(self._ids[index], worker, result)
+        self._repeated = index if decision is not None else None
         if decision is not None:
             self._dispatch.again(task, avoid=decision.avoid)
         if following is not None:
@@ -328,6 +349,11 @@ class SlotScheduling:
             if given is None:
                 self._dispatch.refused(slot.name)
                 return
+            if suspects := self._suspects & self._ground.machine.leased_with(slot.chips):
+                self._suspects -= suspects
+                self._dispatch.lost(slot.name)
+                self._examine(slot)
+                return
             worker = self._start(slot, given)
         self._open[slot.name] = worker
         self._announce(worker)
@@ -374,10 +400,17 @@ class SlotScheduling:
         self._open.pop(slot.name).kill()
         self._dispatch.lost(slot.name)
 
+    def _examine(self, slot: Slot) -> None:
+        """Have the chips of a slot looked at, which are away until then."""
+        self._examined += 1
+        self._observer.examined(slot)
+        self._ground.examine(slot, lambda verdict: self._post(lambda: self._settle(slot, verdict)))
+
     def _settle(self, slot: Slot, verdict: Healthy | Spoiled) -> None:
         assert self._dispatch is not None
         self._examined -= 1
         spoiled = self._ground.conclude(slot, verdict)
+        self._observer.judged(slot, spoiled)
         if spoiled:
             self._dispatch.spoiled(spoiled)
         if sound := self._ground.machine.leased_with(slot.chips) - spoiled:

@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,10 @@ class CollectionFile:
             return
         part = self._path.with_suffix(f".{os.getpid()}")
         tests = [[item.nodeid, cell_of(item)] for item in session.items]
-        part.write_text(json.dumps(tests), encoding="utf-8")
-        part.replace(self._path)
+        # Where the disk refuses, the controller finds nothing and says so.
+        with suppress(OSError):
+            part.write_text(json.dumps(tests), encoding="utf-8")
+            part.replace(self._path)
 
 
 class WorkerLoop:
@@ -109,7 +112,8 @@ class WorkerLoop:
             self._xdist.item_index = index
             last = item
             following = self._run(item, index)
-            if session.shouldfail or session.shouldstop:
+            # After a failure it is the controller that stops, or has the test run again.
+            if session.shouldstop:
                 break
             index = self._wire.receive() if following is None else following
         if last is not None:

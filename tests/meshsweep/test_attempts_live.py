@@ -284,3 +284,29 @@ def test_crash_says_how_and_where(project: Project) -> None:
 def crashes(project: Project) -> list[tuple[str, str]]:
     """Return the tests of a run that crashed, with what was written meanwhile."""
     return [(result["test"], result["text"]) for result in project.summary()["results"]]
+
+
+def test_first_failure_is_the_one_that_stands(project: Project) -> None:
+    """With -x a test that runs again has not failed yet."""
+    project.suite("""
+        from pathlib import Path
+        def test_1_flaky(cell):
+            if not Path("once").exists():
+                Path("once").touch()
+                assert False
+        def test_2_fails(cell): assert False
+    """)
+    done = project.meshsweep(*ONE_CELL, "--reruns", "2", "--", "-x")
+    events = [json.loads(line) for line in project.latest("events.jsonl").splitlines()]
+
+    assert outcomes(project) == {"test_1_flaky": "flaky", "test_2_fails": "failed"}
+    assert sum(event["event"] == "reported" for event in events) == 5
+    assert "not started: stopping after 1 failures" in [event.get("reason") for event in events]
+    assert done.code == 1
+
+
+def test_reruns_need_workers(project: Project) -> None:
+    project.suite("def test_1(cell): assert False\n")
+    done = project.meshsweep(*ONE_CELL, "--reruns", "2", "--", "-n0")
+
+    assert "note: without workers no test runs again: reruns have no effect" in done.lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshsweep.doubt import Doubts
+from meshsweep.doubt import Doubts, suspects
 
 
 @pytest.mark.parametrize("outcome", ["hang", "crashed"])
@@ -51,3 +51,41 @@ def test_virtual_machines_hold_no_doubts() -> None:
     doubts.learn("a", (), "crashed")
 
     assert not doubts.cover("b", ())
+
+
+STARTED = [
+    {"event": "worker-started", "worker": "gw0", "chips": [0, 1]},
+    {"event": "worker-started", "worker": "gw1", "chips": [2]},
+]
+
+
+def reported(worker: str, test: str, outcome: str, **more: str) -> dict[str, str]:
+    """Return an event."""
+    return {"event": "reported", "worker": worker, "test": test, "outcome": outcome, **more}
+
+
+def test_doubts_outlive_their_process() -> None:
+    doubts = Doubts([*STARTED, reported("gw0", "a", "crashed"), reported("gw1", "b", "passed")])
+
+    assert (doubts.cover("c", {1}), doubts.cover("a", {1}), doubts.cover("c", {2})) == (True, False, False)
+
+
+def test_crash_in_doubt_stays_a_crash() -> None:
+    """It counted as collateral, and yet it has left the chips in doubt for everybody else."""
+    seen = [reported("gw0", "a", "crashed"), reported("gw0", "b", "collateral"), reported("gw0", "c", "collateral")]
+    assert not Doubts([*STARTED, *seen]).cover("b", {0})
+    seen[2]["seen"] = "crashed"
+
+    assert Doubts([*STARTED, *seen]).cover("b", {0})
+
+
+def test_chips_that_nobody_has_looked_at_are_suspect() -> None:
+    events = [
+        {"event": "examined", "chips": [0, 1]},
+        {"event": "examined", "chips": [2, 3]},
+        {"event": "examined", "chips": [4, 5]},
+        {"event": "judged", "chips": [0, 1], "spoiled": []},
+        {"event": "judged", "chips": [2, 3], "spoiled": [3]},
+    ]
+
+    assert suspects(events) == {3, 4, 5}

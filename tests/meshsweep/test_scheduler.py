@@ -116,6 +116,7 @@ class Sweep:
         self.events: list[tuple[str, ...]] = []
         self.decision: Again | None = None
         self.condemned: set[str] = set()
+        self.suspected: frozenset[int] = frozenset()
         self.sched = SlotScheduling(
             self.crew, ground or Ground(machine), self, size=size, post=lambda call: call(), clock=lambda: 0.0, **more
         )
@@ -126,6 +127,15 @@ class Sweep:
         tasks = [Task(index=i, group=name[0], mesh=mesh, expected_s=1.0) for i, name in enumerate(ids)]
         meshes = {"1x1": MeshShape(rows=1, cols=1)}
         return Dispatch(self.machine, meshes, tasks, workers=2, memory_bytes=None, ahead_s=self.ahead_s)
+
+    def suspects(self) -> frozenset[int]:
+        return self.suspected
+
+    def examined(self, slot: Slot) -> None:
+        self.events.append(("examined", slot.name))
+
+    def judged(self, slot: Slot, spoiled: frozenset[int]) -> None:
+        self.events.append(("judged", slot.name, *map(str, sorted(spoiled))))
 
     def tell(self) -> dict[str, object]:
         return {}
@@ -487,3 +497,21 @@ def test_death_after_a_test_is_no_broken_start(*, has_run: bool) -> None:
         sweep.die(number)
 
     assert (sweep.sched.gives_up() is None) == has_run
+
+
+@pytest.mark.parametrize(("ground", "ran"), [(Ground, IDS), (Broken, [])])
+def test_suspect_chips_are_looked_at_before_they_are_used(ground: type[Ground], ran: list[str]) -> None:
+    """The run before was killed after a worker had died on them, or had given them up."""
+    sweep = Sweep(PAIR, ground(PAIR))
+    sweep.suspected = frozenset({0, 1})
+    sweep.collect(0)
+    first = [event for event, *_ in sweep.events if event in ("examined", "started", "judged")]
+    number = 1
+    while sweep.sched.has_pending and number < len(sweep.crew.workers):
+        sweep.collect(number)
+        while sweep.sched._flying.get(sweep.worker(number)):
+            sweep.finish(number)
+        number += 1
+
+    assert first[:3] == ["started", "examined", "judged"]
+    assert sorted(test for event, test, *_ in sweep.events if event == "finished") == ran

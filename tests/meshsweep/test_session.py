@@ -36,9 +36,6 @@ class Scheduler:
     def passed(self, worker: str, index: int, result: str, *, begun: int | None) -> None:
         self.told.append((worker, index, result, begun))
 
-    def mark_test_complete(self, *arguments: object) -> None:
-        self.told.append(arguments)
-
 
 def test_line_that_was_sent_before_an_event_comes_first() -> None:
     """A test that was begun unasked is reported in the other way than the one before it, and never overtakes it."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -166,6 +169,28 @@ def test_other_chips_go_on(host: Project) -> None:
 
     outcomes = sorted(outcome for outcome, _ in host.results().values())
     assert outcomes == ["crashed", "passed", "passed", "passed"]
+
+
+@pytest.mark.parametrize("moment", ['"examined"', '"judged"'])
+def test_resumed_run_knows_what_chips_it_may_not_trust(
+    host: Project, runs: list[subprocess.Popen[str]], moment: str
+) -> None:
+    """It was killed after a crash, before or after the chips were looked at; they do not mend meanwhile."""
+    host.suite(BREAKS.format(fault={"fault": "absent"}) + "        __import__('time').sleep(0.4)\n")
+    runs.append(begin(host, "home", "--mesh", "1x2", "--workers", "1"))
+    until = time.monotonic() + 60
+    while moment not in "".join(path.read_text() for path in host.root.glob("home/runs/*/events.jsonl")):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    os.killpg(runs[0].pid, signal.SIGKILL)
+    runs[0].wait()
+    (path,) = host.root.glob("home/runs/2*")
+    host.meshsweep("resume", str(path), "--home", "home", **variables(host))
+    results = json.loads((path / "summary.json").read_text())["results"]
+
+    assert sorted(result["outcome"] for result in results) == ["crashed", "passed", "passed", "passed"]
+    assert '"collateral"' not in (path / "events.jsonl").read_text()
+    assert overlaps(host.root / "owners.log") == ()
 
 
 def test_run_without_workers_leases_too(host: Project) -> None:

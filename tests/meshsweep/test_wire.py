@@ -187,3 +187,20 @@ def test_sockets_of_killed_controllers_are_removed(tmp_path: Path, monkeypatch: 
     assert there == {Path(exchange.address).parent.name for exchange in (living, another)}
     assert heard == [("gw0", "still heard")]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_long_temporary_folder_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect
+) -> None:
+    """The path of a socket may have some hundred bytes, whatever TMPDIR says."""
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    made = Exchange()
+    wire = connect(made, "gw0")
+    wire.send("heard")
+    heard = lines(made, 1)
+    made.close()
+
+    assert heard == [("gw0", "heard")]
+    assert list(long.iterdir()) == []

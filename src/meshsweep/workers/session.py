@@ -24,6 +24,8 @@ class Session(DSession):  # type: ignore[misc]
     """
 
     exchange: Exchange
+    #: Failed reports of tests in flight: whether they count is known when the test has ended.
+    failed: dict[Any, Any]
 
     @classmethod
     def adopt(cls, session: DSession) -> Session:
@@ -31,6 +33,7 @@ class Session(DSession):  # type: ignore[misc]
         session.__class__ = cls
         adopted: Session = session
         adopted.exchange = Exchange()
+        adopted.failed = {}
         return adopted
 
     def put(self, event: tuple[str, dict[str, Any]]) -> None:
@@ -58,6 +61,13 @@ class Session(DSession):  # type: ignore[misc]
         """Make a call that was posted."""
         call()
 
+    def worker_runtest_protocol_complete(self, node: Any, item_index: int, duration: float) -> None:
+        """Take in the end of a test; a failure after which it runs again is none yet, for -x and --maxfail."""
+        report = self.failed.pop(node, None)
+        super().worker_runtest_protocol_complete(node, item_index, duration)
+        if report is not None and not self.sched.repeats(item_index):
+            super()._handlefailures(report)
+
     def worker_errordown(self, node: Any, error: object) -> None:
         """Take in the death of a worker: its test, if it had one, has crashed."""
         self._active_nodes.discard(node)
@@ -76,6 +86,14 @@ class Session(DSession):  # type: ignore[misc]
     def start(self, node: Any) -> None:
         """Count in a worker that has been started."""
         self._active_nodes.add(node)
+
+    def _handlefailures(self, rep: Any) -> None:
+        node = getattr(rep, "node", None)
+        if not rep.failed or not self.sched.is_flying(node, rep.nodeid):
+            # Of a file that could not be collected, or of a teardown that was put off.
+            super()._handlefailures(rep)
+        else:
+            self.failed[node] = rep
 
     def _take_lines(self, timeout_s: float) -> None:
         for worker, line in self.exchange.wait(timeout_s):

@@ -16,12 +16,16 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from io import FileIO
+from itertools import chain
 from pathlib import Path
 
 __all__ = ["Exchange", "Wire"]
 
 _CHUNK_BYTES = 65_536
 _PREFIX, _SOCKET = "meshsweep-", "wire"
+_FOLDER_BYTES = 94
+#: Where sockets are made whose path would be too long elsewhere.
+_SHORT = "/tmp"  # noqa: S108 - in a folder of its own that nobody else may open
 #: An offered test: one read takes it whole.
 _INDEX = struct.Struct("=i")
 
@@ -76,7 +80,7 @@ class Exchange:
     def __init__(self) -> None:
         _tidy_up()
         # Nobody else may open it: a line from a stranger would be taken for a result.
-        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._folder = _folder()
         self.address = str(self._folder / _SOCKET)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(f"{self.address}.new")
@@ -201,6 +205,15 @@ def _drain(connection: socket.socket) -> tuple[bytes, bool]:
         data += part
 
 
+def _folder() -> Path:
+    """Return a new folder whose path leaves room for a socket's: 108 bytes on Linux, 104 on macOS."""
+    folder = tempfile.mkdtemp(prefix=_PREFIX)
+    if len(os.fsencode(folder)) > _FOLDER_BYTES:
+        Path(folder).rmdir()
+        folder = tempfile.mkdtemp(prefix=_PREFIX, dir=_SHORT)
+    return Path(folder)
+
+
 def _offers(folder: Path, worker: str) -> Path:
     return folder / f"{worker}.next"
 
@@ -216,9 +229,13 @@ def _take(offers: FileIO) -> int | None:
     return _INDEX.unpack(data)[0] if data else None
 
 
+def _places() -> set[str]:
+    return {tempfile.gettempdir(), _SHORT}
+
+
 def _tidy_up() -> None:
     """Remove what killed controllers of this user have left behind."""
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_SOCKET}"):
+    for path in chain.from_iterable(Path(place).glob(f"{_PREFIX}*/{_SOCKET}") for place in _places()):
         with suppress(OSError), socket.socket(socket.AF_UNIX) as caller:
             caller.setblocking(False)
             try:
