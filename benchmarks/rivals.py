@@ -12,7 +12,7 @@ from xdist.scheduler import LoadScheduling
 
 from benchmarks.workloads import Sweep
 from meshsweep.dispatch import Task
-from meshsweep.slots import most
+from meshsweep.planning.slots import most
 
 __all__ = ["by_hand", "in_waves", "load_s", "one_at_a_time"]
 

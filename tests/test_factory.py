@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from gptoss.testing.factory import TestFactory
-from meshsweep.marks import parametrize_mesh
+from meshsweep.suite.marks import parametrize_mesh
 
 __all__ = ["TestFactory", "parametrize_mesh"]

@@ -14,7 +14,7 @@ def __getattr__(name: str) -> object:
 
         return declare_sessions
     if name == "parametrize_mesh":
-        from meshsweep.marks import parametrize_mesh
+        from meshsweep.suite.marks import parametrize_mesh
 
         return parametrize_mesh
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ import json
 from meshsweep.cell import Cell
 from meshsweep.errors import SelectionError
 from meshsweep.matrix import Matrix
-from meshsweep.plan import Plan
+from meshsweep.planning.plan import Plan
 
 __all__ = ["GITHUB_JOBS", "github"]
 

@@ -199,8 +199,9 @@ class _Places:
 
 def _made(ours: argparse.Namespace, places: _Places) -> tuple[Any, Any]:
     """Return the matrix and the plan of a command line."""
-    from meshsweep import backends, plan, selection
+    from meshsweep import backends, selection
     from meshsweep.cell import Cell
+    from meshsweep.planning import plan
 
     matrix, machine = _hosted(_loaded(places), ours)
     chosen = selection.Selection(
@@ -272,7 +273,8 @@ def _available_bytes() -> int | None:
 
 
 def _plan(ours: argparse.Namespace, extra: list[str]) -> int:
-    from meshsweep import ci, forecast
+    from meshsweep import ci
+    from meshsweep.planning import forecast
 
     places = _Places(ours)
     matrix, made = _made(ours, places)
@@ -286,9 +288,10 @@ def _plan(ours: argparse.Namespace, extra: list[str]) -> int:
 
 
 def _run(ours: argparse.Namespace, extra: list[str]) -> int:
-    from meshsweep import rundir, runner
-    from meshsweep.job import Job
-    from meshsweep.ledger import MEASURE
+    from meshsweep import runner
+    from meshsweep.record import rundir
+    from meshsweep.record.job import Job
+    from meshsweep.results.ledger import MEASURE
 
     places = _Places(ours)
     matrix, made = _made(ours, places)
@@ -309,7 +312,8 @@ def _run(ours: argparse.Namespace, extra: list[str]) -> int:
 
 
 def _resume(ours: argparse.Namespace, extra: list[str]) -> int:
-    from meshsweep import rundir, runner
+    from meshsweep import runner
+    from meshsweep.record import rundir
 
     places = _Places(ours)
     directory = rundir.find(places.home, ours.run)
@@ -317,7 +321,7 @@ def _resume(ours: argparse.Namespace, extra: list[str]) -> int:
 
 
 def _shown(found: Any, directory: Any, places: _Places) -> int:
-    from meshsweep import report, summary
+    from meshsweep.results import report, summary
 
     report.show(found, _console())
     print(f"summary: {_short(directory.path, places.root)}/summary.md (.xml, .json)")
@@ -325,7 +329,7 @@ def _shown(found: Any, directory: Any, places: _Places) -> int:
 
 
 def _report(ours: argparse.Namespace, extra: list[str]) -> int:
-    from meshsweep import gather, report, summary
+    from meshsweep.results import gather, report, summary
 
     places = _Places(ours)
     found = gather.gather(places.home, ours.runs, expect=Path(ours.expect) if ours.expect else None)
@@ -339,7 +343,8 @@ def _report(ours: argparse.Namespace, extra: list[str]) -> int:
 
 
 def _thresholds(ours: argparse.Namespace, extra: list[str]) -> int:
-    from meshsweep import floors, loader, ratchet, samples, thresholds
+    from meshsweep import loader
+    from meshsweep.numerics import floors, ratchet, samples, thresholds
 
     thresholds.check(ours.runs, everything=ours.everything, write=ours.write, lower=ours.lower, reason=ours.reason)
     places = _Places(ours)

@@ -7,7 +7,8 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from meshsweep import deadlines, floors, quarantine
+from meshsweep import quarantine
+from meshsweep.control import deadlines
 from meshsweep.errors import MatrixError, UserError, nearest
 from meshsweep.machines import declaration
 from meshsweep.matrix import (
@@ -22,6 +23,7 @@ from meshsweep.matrix import (
     Split,
     Tier,
 )
+from meshsweep.numerics import floors
 from meshsweep.shape import MeshShape
 from meshsweep.toml import Reader, Table
 

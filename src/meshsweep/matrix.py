@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from meshsweep.cell import Cell
-from meshsweep.deadlines import Deadline
+from meshsweep.control.deadlines import Deadline
 from meshsweep.errors import SelectionError
 from meshsweep.machines import Machine
-from meshsweep.measure import MEASURES
+from meshsweep.numerics.measure import MEASURES
 from meshsweep.quarantine import Entry
 from meshsweep.shape import MeshShape
 

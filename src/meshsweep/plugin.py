@@ -14,20 +14,21 @@ from typing import Any
 
 import pytest
 
-from meshsweep import backends, loader, plan, selection
+from meshsweep import backends, loader, selection
 from meshsweep.cell import Cell
 from meshsweep.errors import UserError
-from meshsweep.expansion import Expander
 from meshsweep.leases import place
 from meshsweep.leases.use import Terms, Use
-from meshsweep.ledger import MEASURE
-from meshsweep.marks import MARK
 from meshsweep.matrix import Environment, Floor, Matrix
-from meshsweep.meshpool import MeshPool
-from meshsweep.outcome import INFRA
-from meshsweep.rundir import RunDir
-from meshsweep.seeds import seed_everything, seed_of
-from meshsweep.slots import Slot
+from meshsweep.planning import plan
+from meshsweep.planning.slots import Slot
+from meshsweep.record.rundir import RunDir
+from meshsweep.results.ledger import MEASURE
+from meshsweep.results.outcome import INFRA
+from meshsweep.suite.expansion import Expander
+from meshsweep.suite.marks import MARK
+from meshsweep.suite.meshpool import MeshPool
+from meshsweep.suite.seeds import seed_everything, seed_of
 
 __all__: list[str] = []
 
@@ -175,9 +176,9 @@ def _join_controller(
     # It imports while this process does.
     modules = sweep.matrix.environments[sweep.environment].preload
     begun = zygote.begin(modules, backend.variables) if distributes and backend.forks else None
-    from meshsweep import leftover
-    from meshsweep.controller import Controller
-    from meshsweep.distribution import Distribution
+    from meshsweep.control.controller import Controller
+    from meshsweep.control.distribution import Distribution
+    from meshsweep.record import leftover
 
     reruns = 0 if config.option.collectonly else leftover.begun(rundir).reruns
     controller = Controller(config, rundir, sweep.wave, reruns=reruns if distributes else 0)
@@ -190,8 +191,8 @@ def _join_controller(
 
 
 def _join_worker(config: pytest.Config, sweep: Sweep, backend: backends.Backend) -> None:
-    from meshsweep import worker
-    from meshsweep.leave import Leave
+    from meshsweep.suite import worker
+    from meshsweep.suite.leave import Leave
 
     slot = _slot(config, sweep)
     _hold_chips(config, sweep, backend, slot)

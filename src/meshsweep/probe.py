@@ -23,8 +23,8 @@ from meshsweep.leases import place
 from meshsweep.leases.use import Terms
 from meshsweep.machines import Machine
 from meshsweep.matrix import Environment, Mesh
+from meshsweep.planning.slots import Slot
 from meshsweep.shape import MeshShape
-from meshsweep.slots import Slot
 from meshsweep.words import count
 from meshsweep.workers.nursery import die_with
 

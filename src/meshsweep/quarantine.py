@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from meshsweep.cell import Cell
-from meshsweep.ledger import NO_CELL, Result
+from meshsweep.results.ledger import NO_CELL, Result
 from meshsweep.toml import Known, Table
 from meshsweep.words import count
 

@@ -13,14 +13,16 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from meshsweep import history, leftover, plan, runlock
 from meshsweep.errors import SelectionError
-from meshsweep.events import EventLog, mend, read
-from meshsweep.follower import following
-from meshsweep.job import Job
-from meshsweep.ledger import Ledger
-from meshsweep.plan import Plan, Wave
-from meshsweep.rundir import RunDir
+from meshsweep.planning import plan
+from meshsweep.planning.plan import Plan, Wave
+from meshsweep.record import leftover, runlock
+from meshsweep.record.events import EventLog, mend, read
+from meshsweep.record.job import Job
+from meshsweep.record.rundir import RunDir
+from meshsweep.results import history
+from meshsweep.results.follower import following
+from meshsweep.results.ledger import Ledger
 from meshsweep.workers.nursery import PARENT
 
 __all__ = ["one_thread", "pytest_command", "resume", "run"]
@@ -79,7 +81,7 @@ def _session(waves: Sequence[Wave], rundir: RunDir, job: Job, log: EventLog) -> 
     with following(rundir.events) as follower:
         codes = _run_waves(waves, rundir, job, log)
         found = follower.ledger()
-    from meshsweep import report
+    from meshsweep.results import report
 
     report.write_files(found, rundir.path)
     _remember(rundir, found, log)
@@ -172,7 +174,7 @@ def _run_wave(command: Sequence[str], root: Path, log: EventLog) -> int:
     previous = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         # What is needed at the end takes a while to import, and pytest is busy anyway.
-        import_module("meshsweep.report")
+        import_module("meshsweep.results.report")
         return wave.wait()
     except KeyboardInterrupt:
         log.write("interrupted")

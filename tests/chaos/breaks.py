@@ -51,7 +51,7 @@ _ALL = (
     ),
     Break(
         name="a result is shown before it is written",
-        module="meshsweep.results",
+        module="meshsweep.control.results",
         before=_WRITES + _SHOWS,
         after=f"{_SHOWS}            __import__('time').sleep(0.1)\n{_WRITES}        if is_final:\n            pass\n",
         script=(),
@@ -59,7 +59,7 @@ _ALL = (
     ),
     Break(
         name="a result is not written",
-        module="meshsweep.events",
+        module="meshsweep.record.events",
         before="        now = round(self._clock(), 6)\n",
         after="        now = round(self._clock(), 6)\n"
         "        if fields.get('outcome') == 'skipped':\n            return now\n",
@@ -68,7 +68,7 @@ _ALL = (
     ),
     Break(
         name="a final test runs again",
-        module="meshsweep.distribution",
+        module="meshsweep.control.distribution",
         before="        done = self._controller.book.final\n",
         after="        done = frozenset()\n",
         script=(_act("kill", "controller", results=12),),

@@ -15,8 +15,11 @@ __all__ = ["Reference", "differences"]
 #: What two runs of the same plan may differ in.
 _TIMES_AND_PLACES = {"duration_s", "started", "worker", "slot", "mesh_open_s"}
 
-#: Numbers of workers, processes and addresses in messages and texts, and what a stopped process was doing.
-_VARIES = re.compile(r"\bgw\d+|0x[0-9a-f]+|chips=\([\d, ]*\)|\d+\.\d s\b.*")
+#: Numbers of workers, processes and addresses in messages and texts, what a stopped process was doing, and how a
+#: worker ended, which nobody can tell while the process that it was forked from is stopped.
+_VARIES = re.compile(
+    r"\bgw\d+|0x[0-9a-f]+|chips=\([\d, ]*\)|\d+\.\d s\b.*|was killed by \w+|ended with exit code \d+|\bdied\b"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +78,8 @@ def differences(expected: Reference, found: Reference) -> list[str]:
 
 def _essence(value: Any) -> Any:
     if isinstance(value, dict):
-        # The stack of a process that hung, and what it had printed, depend on the moment.
-        texts = {"text", "out", "err"} if value.get("outcome") == "hang" else set()
+        # The stack of a process that hung or crashed, and what it had printed, depend on the moment and the place.
+        texts = {"text", "out", "err"} if value.get("outcome") in ("hang", "crashed") else set()
         return {key: _essence(item) for key, item in value.items() if key not in _TIMES_AND_PLACES | texts}
     if isinstance(value, str):
         return _VARIES.sub("...", value)

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from meshsweep.events import read
+from meshsweep.record.events import read
 from tests.chaos import suite
 from tests.chaos.processes import MARK
 from tests.chaos.suite import Design

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshsweep.events import read
 from meshsweep.leases.record import overlaps
+from meshsweep.record.events import read
 from tests.chaos import processes
 from tests.chaos.host import Host, Sweep
 from tests.chaos.suite import DEADLINE_S, Design

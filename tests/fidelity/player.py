@@ -43,7 +43,7 @@ def main() -> None:
 
 def describe_cluster(mesh: str, scratch: Path) -> None:
     """Set the environment so that the real library finds the machine of a mesh described, in the folder ``scratch``."""
-    from meshsweep import cluster, toolchain
+    from meshsweep.backends import cluster, toolchain
     from meshsweep.shape import MeshShape
 
     toolchain.install()

@@ -15,10 +15,11 @@ from tests.fidelity.libraries import wheel_is_here
 OPENS = """
     import os, sys
     from pathlib import Path
-    from meshsweep import backends, cluster, loader
+    from meshsweep import backends, loader
+    from meshsweep.backends import cluster
     from meshsweep.backends.mock import MockBackend
     from meshsweep.machines import descriptor
-    from meshsweep.slots import Slot
+    from meshsweep.planning.slots import Slot
 
     matrix = loader.load(Path(sys.argv[1]))
     whole, mesh = matrix.meshes["4x8"], matrix.meshes[sys.argv[2]]

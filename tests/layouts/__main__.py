@@ -10,10 +10,11 @@ import argparse
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from meshsweep import loader, samples
-from meshsweep.ledger import short_name
-from meshsweep.measure import MEASURES, worst
-from meshsweep.samples import Sample
+from meshsweep import loader
+from meshsweep.numerics import samples
+from meshsweep.numerics.measure import MEASURES, worst
+from meshsweep.numerics.samples import Sample
+from meshsweep.results.ledger import short_name
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "layouts.md"

@@ -128,7 +128,7 @@ def test_noxfile_needs_nox_alone() -> None:
 
 def test_controller_needs_no_torch() -> None:
     """xdist's controller and `meshsweep plan` must not pay seconds for a tensor library."""
-    code = "import sys, meshsweep.plugin, meshsweep.controller, meshsweep.cli, meshsweep.runner\n"
+    code = "import sys, meshsweep.plugin, meshsweep.control.controller, meshsweep.cli, meshsweep.runner\n"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}print(sorted({{'torch', 'ttnn', 'ttemu', 'numpy'}} & set(sys.modules)))"],
         env=environment(),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshsweep.attempts import COLLATERAL_LIMIT, Again, Book, Final, decide, standing
-from meshsweep.ledger import BAD, OUTCOMES
+from meshsweep.results.attempts import COLLATERAL_LIMIT, Again, Book, Final, decide, standing
+from meshsweep.results.ledger import BAD, OUTCOMES
 
 CHIPS = frozenset({4, 5})
 

@@ -15,7 +15,7 @@ from meshsweep.backends.mock import MockBackend
 from meshsweep.backends.ttnn import TtnnBackend
 from meshsweep.errors import SelectionError, UserError
 from meshsweep.matrix import Environment, Matrix
-from meshsweep.slots import Slot
+from meshsweep.planning.slots import Slot
 
 from .project import Project
 
@@ -97,7 +97,7 @@ def test_fabric_is_set_before_opening(project: Project, monkeypatch: pytest.Monk
 EMULATED = """
     import os, sys
     from meshsweep.backends.emulated import EmulatedBackend
-    from meshsweep.slots import Slot
+    from meshsweep.planning.slots import Slot
 
     os.environ["TT_VISIBLE_DEVICES"] = "0"
     backend = EmulatedBackend(None)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from meshsweep import ci, plan
+from meshsweep import ci
 from meshsweep.cell import Cell
 from meshsweep.errors import SelectionError
 from meshsweep.matrix import Matrix
+from meshsweep.planning import plan
 from meshsweep.selection import Selection, expand
 
 from .project import Project

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from meshsweep.cluster import ARCHITECTURES, describe
+from meshsweep.backends.cluster import ARCHITECTURES, describe
 from meshsweep.shape import MeshShape
 
 SHAPES = ["1x1", "1x2", "1x4", "1x8", "2x4", "4x4", "4x8"]

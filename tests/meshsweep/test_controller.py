@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from meshsweep import events
-from meshsweep.controller import Controller
-from meshsweep.plan import Wave
-from meshsweep.rundir import RunDir
-from meshsweep.slots import Slot
-from meshsweep.stacks import Crash, Hang
+from meshsweep.control.controller import Controller
+from meshsweep.control.stacks import Crash, Hang
+from meshsweep.planning.plan import Wave
+from meshsweep.planning.slots import Slot
+from meshsweep.record import events
+from meshsweep.record.rundir import RunDir
 
 from .test_outcome import phase
 

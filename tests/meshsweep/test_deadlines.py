@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshsweep import loader
-from meshsweep.deadlines import Deadline, Deadlines, percentile
+from meshsweep.control.deadlines import Deadline, Deadlines, percentile
 from meshsweep.errors import MatrixError
 
 from .project import MATRIX, Project

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from meshsweep import cluster
+from meshsweep.backends import cluster
 from meshsweep.errors import InfraError, UserError
 from meshsweep.machines import Machine
 from meshsweep.machines.detect import detect, is_asked

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from meshsweep.distribution import Distribution
-from meshsweep.slots import Slot
+from meshsweep.control.distribution import Distribution
+from meshsweep.planning.slots import Slot
 
 PASSED = "[0.1,[]]"
 

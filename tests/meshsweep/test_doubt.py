@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshsweep.doubt import Doubts, suspects
+from meshsweep.control.doubt import Doubts, suspects
 
 
 @pytest.mark.parametrize("outcome", ["hang", "crashed"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshsweep.errors import InfraError
-from meshsweep.events import EventLog, mend, read
+from meshsweep.record.events import EventLog, mend, read
 
 
 def test_events_come_back_in_order(tmp_path: Path) -> None:

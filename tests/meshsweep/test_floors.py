@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from meshsweep import floors, loader
+from meshsweep import loader
 from meshsweep.errors import InfraError
 from meshsweep.matrix import Floor
+from meshsweep.numerics import floors
 
 from .project import Project
 

@@ -11,10 +11,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshsweep.attempts import Book, Final
-from meshsweep.events import EventLog, mend, read
-from meshsweep.fold import fold
-from meshsweep.ledger import Ledger
+from meshsweep.record.events import EventLog, mend, read
+from meshsweep.results.attempts import Book, Final
+from meshsweep.results.fold import fold
+from meshsweep.results.ledger import Ledger
 
 from .test_ledger import CELL
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from meshsweep.dispatch import Bar, Task, Timeline
-from meshsweep.gantt import chip_ranges, draw
-from meshsweep.slots import Slot
+from meshsweep.planning.gantt import chip_ranges, draw
+from meshsweep.planning.slots import Slot
 
 SLOTS = (
     Slot(name="t3k.0", machine="t3k", mesh="1x2", chips=(0, 4)),

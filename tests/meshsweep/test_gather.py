@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from junitparser import JUnitXml
 
-from meshsweep import gather, summary
 from meshsweep.errors import InfraError, UserError
-from meshsweep.ledger import rows
+from meshsweep.results import gather, summary
+from meshsweep.results.ledger import rows
 
 from .test_junit import TEST
 from .test_ledger import CELL, OTHER, Log

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from meshsweep import history
-from meshsweep.ledger import Result
+from meshsweep.results import history
+from meshsweep.results.ledger import Result
 
 
 def result(outcome: str = "passed", duration_s: float = 1.0) -> Result:
@@ -78,8 +78,8 @@ def test_flaky_test_is_remembered(tmp_path: Path) -> None:
 REMEMBER = """
 import sys, time
 from pathlib import Path
-from meshsweep import history
-from meshsweep.ledger import Result
+from meshsweep.results import history
+from meshsweep.results.ledger import Result
 path, name = Path(sys.argv[1]), sys.argv[2]
 load = history.load
 history.load = lambda path: (load(path), time.sleep(0.2))[0]

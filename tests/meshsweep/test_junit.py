@@ -8,8 +8,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from junitparser import JUnitXml, TestSuite
 
-from meshsweep import junit
-from meshsweep.ledger import OUTCOMES, Ledger, rows
+from meshsweep.results import junit
+from meshsweep.results.ledger import OUTCOMES, Ledger, rows
 
 from .test_ledger import CELL, OTHER, Log
 

@@ -14,8 +14,8 @@ from meshsweep.leases.names import compact
 from meshsweep.leases.pool import Leases
 from meshsweep.leases.use import use
 from meshsweep.matrix import Matrix
+from meshsweep.planning.slots import Slot
 from meshsweep.probe import Healthy, Spoiled
-from meshsweep.slots import Slot
 from meshsweep.workers.leasehold import Leasehold
 
 

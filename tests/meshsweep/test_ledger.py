@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from meshsweep.fold import fold
-from meshsweep.ledger import NO_CELL, Ledger, Result, Row, merge, rows, short_name
+from meshsweep.results.fold import fold
+from meshsweep.results.ledger import NO_CELL, Ledger, Result, Row, merge, rows, short_name
 
 CELL = "1x8-bfloat16-tiny"
 OTHER = "1x8-bfloat8_b-tiny"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshsweep import parametrize_mesh
-from meshsweep.marks import MARK
+from meshsweep.suite.marks import MARK
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshsweep.measure import FAMILIES, MEASURES, worst
+from meshsweep.numerics.measure import FAMILIES, MEASURES, worst
 
 NAN = float("nan")
 

@@ -6,9 +6,9 @@ import pytest
 
 from meshsweep.errors import InfraError
 from meshsweep.matrix import Matrix, Mesh
-from meshsweep.meshpool import MeshPool
+from meshsweep.planning.slots import Slot
 from meshsweep.shape import MeshShape
-from meshsweep.slots import Slot
+from meshsweep.suite.meshpool import MeshPool
 
 
 class Devices:

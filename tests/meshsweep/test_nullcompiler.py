@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from meshsweep import nullcompiler, toolchain
+from meshsweep.backends import nullcompiler, toolchain
 from meshsweep.errors import SelectionError
 
 

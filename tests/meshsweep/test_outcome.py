@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshsweep.outcome import INFRA, Phases, plain
-from meshsweep.stacks import Crash, Hang
+from meshsweep.control.stacks import Crash, Hang
+from meshsweep.results.outcome import INFRA, Phases, plain
 
 
 def phase(when: str, outcome: str = "passed", longrepr: Any = None, **more: Any) -> pytest.TestReport:

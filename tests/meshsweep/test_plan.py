@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from meshsweep import plan
 from meshsweep.errors import SelectionError
 from meshsweep.matrix import Matrix
-from meshsweep.plan import Plan
+from meshsweep.planning import plan
+from meshsweep.planning.plan import Plan
 from meshsweep.selection import Selection, expand
 
 from .project import Project

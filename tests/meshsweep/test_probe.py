@@ -14,9 +14,9 @@ from meshsweep import probe
 from meshsweep.backends.simulated import SimulatedBackend
 from meshsweep.leases.pool import Leases
 from meshsweep.matrix import Matrix
+from meshsweep.planning.slots import Slot
 from meshsweep.probe import Healthy, Patient, Spoiled
 from meshsweep.shape import MeshShape
-from meshsweep.slots import Slot
 
 from .backends.test_reset import put_program
 from .project import Project

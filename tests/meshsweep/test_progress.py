@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from meshsweep.outcome import Phases
-from meshsweep.progress import Progress
+from meshsweep.control.progress import Progress
+from meshsweep.results.outcome import Phases
 
 from .test_outcome import phase
 

@@ -12,8 +12,8 @@ import pytest
 
 from meshsweep import loader, quarantine
 from meshsweep.errors import MatrixError
-from meshsweep.ledger import NO_CELL, Ledger, Result
 from meshsweep.quarantine import Entry
+from meshsweep.results.ledger import NO_CELL, Ledger, Result
 
 from .project import Project
 from .test_ledger import CELL, OTHER, Log, seen

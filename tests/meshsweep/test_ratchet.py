@@ -9,10 +9,10 @@ import pytest
 
 from meshsweep.cell import Cell
 from meshsweep.errors import UserError
-from meshsweep.floors import unexplained
 from meshsweep.matrix import Floor
-from meshsweep.ratchet import turn
-from meshsweep.samples import Sample
+from meshsweep.numerics.floors import unexplained
+from meshsweep.numerics.ratchet import turn
+from meshsweep.numerics.samples import Sample
 
 MESHES = ("1x1", "1x8")
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from meshsweep import report
-from meshsweep.ledger import Ledger
+from meshsweep.results import report
+from meshsweep.results.ledger import Ledger
 
 from .test_ledger import CELL, Log
 

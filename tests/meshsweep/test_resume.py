@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from meshsweep.events import read
+from meshsweep.record.events import read
 
 from .project import MATRIX, TTNN, Project, environment
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from meshsweep import rundir
 from meshsweep.errors import InfraError, UserError
-from meshsweep.rundir import RunDir
+from meshsweep.record import rundir
+from meshsweep.record.rundir import RunDir
 
 
 def create(home: Path, token: str = "beef", label: str = "1x8") -> RunDir:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from meshsweep import runlock
 from meshsweep.errors import InfraError, UserError
-from meshsweep.events import EventLog
-from meshsweep.rundir import RunDir
+from meshsweep.record import runlock
+from meshsweep.record.events import EventLog
+from meshsweep.record.rundir import RunDir
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from meshsweep import runlock
-from meshsweep.rundir import RunDir
+from meshsweep.record import runlock
+from meshsweep.record.rundir import RunDir
 rundir = RunDir(Path(sys.argv[1]))
 held = runlock.hold(rundir) if sys.argv[2] == "run" else runlock.hold_events(rundir)
 if sys.argv[2] == "run":

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from meshsweep.attempts import Again
+from meshsweep.control.scheduler import SlotScheduling
 from meshsweep.dispatch import Dispatch, Task
 from meshsweep.errors import InfraError
 from meshsweep.machines import Chip, Machine
+from meshsweep.planning.slots import Slot
 from meshsweep.probe import Spoiled
-from meshsweep.scheduler import SlotScheduling
+from meshsweep.results.attempts import Again
 from meshsweep.shape import MeshShape
-from meshsweep.slots import Slot
 from meshsweep.workers.crew import Worker
 from meshsweep.workers.ground import Ground
 

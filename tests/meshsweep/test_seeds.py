@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from meshsweep.seeds import seed_everything, seed_of
+from meshsweep.suite.seeds import seed_everything, seed_of
 
 
 def test_seed_of_an_id_is_fixed() -> None:

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from meshsweep.matrix import Matrix
+from meshsweep.planning.slots import Slot, most, whole
 from meshsweep.shape import MeshShape
-from meshsweep.slots import Slot, most, whole
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from meshsweep import summary
+from meshsweep.results import summary
 
 from .test_ledger import CELL, OTHER, Log
 

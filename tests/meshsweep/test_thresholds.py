@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from meshsweep import samples, thresholds
 from meshsweep.cli import main
 from meshsweep.errors import UserError
-from meshsweep.ledger import MEASURE
+from meshsweep.numerics import samples, thresholds
+from meshsweep.results.ledger import MEASURE
 
 from .project import Project
 from .test_gather import store

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from meshsweep import stacks
-from meshsweep.rundir import RunDir
-from meshsweep.stacks import Hang
-from meshsweep.watchdog import Watchdog
+from meshsweep.control import stacks
+from meshsweep.control.stacks import Hang
+from meshsweep.control.watchdog import Watchdog
+from meshsweep.record.rundir import RunDir
 
 #: A regular expression that takes longer than the universe has, and holds the interpreter's lock meanwhile.
 NATIVE = "import re; print('about to match', flush=True); re.match('(a+)+b', 'a' * 60)"
@@ -25,7 +25,7 @@ ASLEEP = "import time; time.sleep(600)"
 ARMED = """
 import sys
 from pathlib import Path
-from meshsweep import stacks
+from meshsweep.control import stacks
 stacks.arm(Path(sys.argv[1]))
 def test_body():
     exec(compile(sys.argv[2], "<body>", "exec"), {})

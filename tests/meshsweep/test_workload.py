@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshsweep import workload
 from meshsweep.dispatch import Open, Task
 from meshsweep.matrix import Matrix
+from meshsweep.planning import workload
 
 TESTS = [("a[1x2]", "1x2-bfloat16-tiny"), ("b", "no mesh"), ("c[1x2]", "1x2-bfloat16-tiny")]
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from meshsweep.errors import SelectionError, nearest
 from meshsweep.machines import Machine
 from meshsweep.matrix import Environment, Mesh
+from meshsweep.planning.slots import Slot
 from meshsweep.shape import MeshShape
-from meshsweep.slots import Slot
 
 __all__ = ["GROUP", "Backend", "get", "mismatch"]
 

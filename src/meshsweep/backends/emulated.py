@@ -15,8 +15,8 @@ from meshsweep.backends.simulated import obey, reset
 from meshsweep.backends.ttnn import TtnnBackend
 from meshsweep.machines import Machine
 from meshsweep.matrix import Environment, Mesh
+from meshsweep.planning.slots import Slot
 from meshsweep.shape import MeshShape
-from meshsweep.slots import Slot
 
 __all__ = ["EmulatedBackend"]
 

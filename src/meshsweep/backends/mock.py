@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from meshsweep import cluster, toolchain
-from meshsweep.backends import scratch
+from meshsweep.backends import cluster, scratch, toolchain
 from meshsweep.backends.readback import Readbacks
 from meshsweep.backends.ttnn import TtnnBackend
 from meshsweep.machines import Machine
 from meshsweep.matrix import Environment, Mesh
+from meshsweep.planning.slots import Slot
 from meshsweep.shape import MeshShape
-from meshsweep.slots import Slot
 
 __all__ = ["MockBackend"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from meshsweep.leases import lock
 from meshsweep.leases.lock import Lock
 from meshsweep.leases.names import compact, file_name
-from meshsweep.slots import Slot
+from meshsweep.planning.slots import Slot
 
 __all__ = ["claim"]
 

@@ -13,8 +13,8 @@ from meshsweep.leases import place
 from meshsweep.leases.record import Record
 from meshsweep.machines import Machine
 from meshsweep.matrix import Environment, Mesh
+from meshsweep.planning.slots import Slot
 from meshsweep.shape import MeshShape
-from meshsweep.slots import Slot
 
 __all__ = ["SimulatedBackend", "SimulatedMesh", "obey", "reset"]
 

@@ -7,13 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from meshsweep import toolchain
-from meshsweep.backends import graph, reset, scratch
+from meshsweep.backends import graph, reset, scratch, toolchain
 from meshsweep.errors import UserError
 from meshsweep.machines import Machine
 from meshsweep.matrix import Environment, Mesh
+from meshsweep.planning.slots import Slot
 from meshsweep.shape import MeshShape
-from meshsweep.slots import Slot
 
 __all__ = ["TtnnBackend"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from meshsweep.slots import Slot
+from meshsweep.planning.slots import Slot
 
 __all__ = ["Action", "Close", "Next", "Open", "Run", "Task"]
 

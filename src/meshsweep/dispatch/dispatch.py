@@ -14,8 +14,8 @@ from meshsweep.dispatch.promise import Promise
 from meshsweep.dispatch.queue import Queue
 from meshsweep.dispatch.state import Held, State
 from meshsweep.machines import Machine
+from meshsweep.planning.slots import Slot
 from meshsweep.shape import MeshShape
-from meshsweep.slots import Slot
 
 __all__ = ["Dispatch"]
 

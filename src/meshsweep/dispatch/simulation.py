@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 
 from meshsweep.dispatch.action import Close, Open, Run, Task
 from meshsweep.dispatch.dispatch import Dispatch
-from meshsweep.slots import Slot
+from meshsweep.planning.slots import Slot
 
 __all__ = ["Bar", "Timeline", "simulate"]
 

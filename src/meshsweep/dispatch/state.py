@@ -6,7 +6,7 @@ from math import inf
 
 from meshsweep.dispatch.action import Task
 from meshsweep.dispatch.block import Waiting
-from meshsweep.slots import Slot
+from meshsweep.planning.slots import Slot
 
 __all__ = ["Held", "State"]
 

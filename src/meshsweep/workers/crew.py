@@ -15,7 +15,7 @@ from execnet import gateway_bootstrap
 from xdist.workermanage import WorkerController
 
 from meshsweep.errors import InfraError
-from meshsweep.slots import Slot
+from meshsweep.planning.slots import Slot
 from meshsweep.workers.session import Session
 from meshsweep.workers.zygote import Zygote
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from meshsweep.machines import Machine
+from meshsweep.planning.slots import Slot
 from meshsweep.probe import Healthy, Spoiled
-from meshsweep.slots import Slot
 
 __all__ = ["Ground"]
 

@@ -10,8 +10,8 @@ from meshsweep.leases.names import listed
 from meshsweep.leases.pool import Lease, Leases
 from meshsweep.machines import Machine
 from meshsweep.matrix import Environment, Mesh
+from meshsweep.planning.slots import Slot
 from meshsweep.probe import Healthy, Patient, Spoiled
-from meshsweep.slots import Slot
 from meshsweep.workers.ground import Ground
 
 __all__ = ["Leasehold"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meshsweep.outcome import plain
+from meshsweep.results.outcome import plain
 
 __all__ = ["Passed"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshsweep.outcome import plain
+from meshsweep.results.outcome import plain
 from meshsweep.workers.message import Passed
 from meshsweep.workers.wire import Wire
 

@@ -17,7 +17,7 @@ from meshsweep.backends.emulated import _confine
 from meshsweep.backends.ttnn import TtnnBackend
 from meshsweep.machines import Machine
 from meshsweep.matrix import Matrix
-from meshsweep.slots import Slot
+from meshsweep.planning.slots import Slot
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ EMULATED = """
     from meshsweep import loader
     from meshsweep.backends import mismatch
     from meshsweep.backends.emulated import EmulatedBackend
-    from meshsweep.slots import Slot
+    from meshsweep.planning.slots import Slot
     matrix = loader.load(Path(sys.argv[1]))
     machine = matrix.machines["galaxy"]
     chips = machine.placements(matrix.meshes["1x8"].shape)[0]

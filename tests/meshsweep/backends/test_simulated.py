@@ -13,7 +13,7 @@ from meshsweep.backends.simulated import SimulatedBackend
 from meshsweep.errors import UserError
 from meshsweep.leases.record import overlaps
 from meshsweep.matrix import Matrix
-from meshsweep.slots import Slot
+from meshsweep.planning.slots import Slot
 
 SLOT = Slot(name="t3k.0", machine="t3k", chips=(4, 5), mesh="1x2")
 
