@@ -9,8 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from meshsweep.cli.commands import COMMANDS
-from meshsweep.cli.parser import parse
+from meshsweep.cli import commands, parser
 from meshsweep.errors import MeshsweepError
 
 __all__ = ["main"]
@@ -19,9 +18,9 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    ours, extra = parse(arguments)
+    ours, extra = parser.parse(arguments)
     try:
-        return COMMANDS[ours.command](ours, extra)
+        return commands.COMMANDS[ours.command](ours, extra)
     except MeshsweepError as error:
         for line in str(error).splitlines():
             print(f"meshsweep: {line}", file=sys.stderr)
