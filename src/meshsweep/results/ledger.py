@@ -59,7 +59,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Attempt):
     """What became of one test in one cell, by its last attempt.
 
     ``properties`` holds what the test recorded: ``pcc.<component>``, ``seed`` and such; ``out`` and ``err`` what
@@ -69,18 +69,8 @@ class Result:
 
     test: str
     cell: str
-    outcome: str
-    duration_s: float = 0.0
-    message: str = ""
-    text: str = ""
-    out: str = ""
-    err: str = ""
-    worker: str = ""
-    slot: str = ""
     wave: str = ""
     environment: str = ""
-    started: float | None = None
-    properties: Mapping[str, Any] = field(default_factory=dict)
     earlier: tuple[Attempt, ...] = ()
     owner: str = ""
     expires: str = ""

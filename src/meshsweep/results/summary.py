@@ -33,7 +33,8 @@ _ALWAYS = ("passed", "failed", "skipped", "not-run")
 
 _TITLES = {"not-run": "never ran"}
 
-_FIELDS = tuple(field.name for field in fields(Result))
+# What it is about comes first.
+_FIELDS = tuple(dict.fromkeys(["test", "cell", *(field.name for field in fields(Result))]))
 
 #: GitHub refuses a step summary above 1 MiB, so ours stays below by leaving details out.
 MARKDOWN_BYTES = 900_000
