@@ -27,6 +27,7 @@ floor_s = 0.5
 unknown_s = 1.5
 open_s = 0.5
 start_s = 20
+end_s = 2
 """
 
 
@@ -258,6 +259,50 @@ def test_short_tests_begin_without_being_asked_for(project: Project, workers: st
     assert bad == {"40]": "failed", "60]": "crashed"}
     assert sorted(map(int, (project.root / "begun.txt").read_text().split())) == list(range(80))
     assert sum(event["event"] == "sent" for event in said) == 80
+
+
+def test_worker_that_hangs_while_it_closes_is_ended(project: Project) -> None:
+    """A mesh that does not close, or a wide fixture: there is no test to blame, and the run ends all the same."""
+    project.suite("""
+        import pytest, time
+        @pytest.fixture(scope="module", autouse=True)
+        def wide():
+            yield
+            time.sleep(600)
+        def test_1(cell): pass
+    """)
+    done = project.meshsweep(*ONE_CELL)
+
+    assert outcomes(project) == {"test_1": "passed"}
+    assert "outside of any test: it hung while it ended, killed at its deadline of 2.0 s" in done.out
+    assert done.code == 3
+
+
+BUSY = """
+    import os, time
+    def pytest_warning_recorded():
+        if "PYTEST_XDIST_WORKER" not in os.environ: time.sleep(0.03)
+"""
+MIXED = """
+    import pytest, warnings
+    @pytest.mark.parametrize("number", range(60))
+    def test_1(cell, number):
+        if number % 5 == 0: warnings.warn("keeps the controller busy")
+        if FAILS: assert number % 3
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_results_of_two_ways_keep_their_order(project: Project, workers: str) -> None:
+    """A test that passed is told by the wire, one that failed by xdist's channel; a busy controller mixes them up."""
+    project.write("conftest.py", BUSY)
+    for fails in (False, True):
+        project.suite(MIXED.replace("FAILS", str(fails)))
+        done = project.meshsweep(*ONE_CELL[:-1], workers)
+    results = {name.rpartition("-")[2]: outcome for name, (outcome, _) in project.results().items()}
+
+    assert results == {f"{number}]": "passed" if number % 3 else "failed" for number in range(60)}
+    assert done.code == 1
 
 
 CRASHING = """

@@ -50,7 +50,7 @@ class Session(DSession):  # type: ignore[misc]
         self._act()
         self._take_lines(_TICK_S)
         before = self.shouldstop
-        # Nothing more is begun once there is a reason to stop: xdist's loop looks at it between two calls.
+        # No event is taken in once there is a reason to stop: xdist's loop looks at it between two calls.
         while not self.queue.empty() and self.shouldstop == before:
             name, arguments = self.queue.get()
             # What the worker had sent by the wire comes first: that it has begun the test which it now reports on.
