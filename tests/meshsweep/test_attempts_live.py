@@ -19,6 +19,7 @@ DEADLINES = """
 floor_s = 0.5
 unknown_s = 1.5
 open_s = 0.5
+end_s = 2
 [environments.simulated]
 about = "no library"
 backend = "simulated"
@@ -27,7 +28,6 @@ floor_s = 0.5
 unknown_s = 1.5
 open_s = 0.5
 start_s = 20
-end_s = 2
 """
 
 
