@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from meshsweep.control.stacks import state_of
 from meshsweep.errors import InfraError
 from meshsweep.workers.nursery import die_with
 from meshsweep.workers.zygote import ForkedIO, Zygote, can_fork
@@ -305,6 +306,29 @@ def test_nothing_outlives_a_kill(forking: Project, name: str, victim: str) -> No
         os.kill(running.pid if victim == "command" else controller, signal.SIGKILL)
 
         assert len(everybody) >= 3
+        assert gone(everybody)
+        running.wait(60)
+
+
+@pytest.mark.parametrize("name", ["forked", "spawned"])
+def test_worker_stopped_before_it_is_configured_dies_too(forking: Project, name: str) -> None:
+    """What it holds would keep everybody else from its chips."""
+    forking.suite("def test_1(cell): pass\n")
+    stop = "os.kill(os.getpid(), signal.SIGSTOP)"
+    forking.write("conftest.py", f"import os, signal\nif 'PYTEST_XDIST_WORKER' in os.environ: {stop}\n")
+    command = [sys.executable, "-m", "meshsweep", *ONE_CELL, "--workers", "1", "--env", name]
+    with subprocess.Popen(
+        command, cwd=forking.root, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as running:
+        until = time.monotonic() + 30
+        while not (stopped := [pid for pid in descendants(running.pid) if state_of(pid) == "stopped"]):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        everybody = descendants(running.pid)
+        controller = everybody[0]
+        os.kill(controller, signal.SIGKILL)
+
+        assert set(stopped) < set(everybody)
         assert gone(everybody)
         running.wait(60)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,8 +19,9 @@ from xdist.workermanage import WorkerController
 
 from meshsweep.errors import InfraError
 from meshsweep.planning.slots import Slot
+from meshsweep.workers.nursery import BOOTSTRAP, DIE_WITH
 from meshsweep.workers.session import Session
-from meshsweep.workers.zygote import Zygote
+from meshsweep.workers.zygote import Zygote, can_fork
 
 __all__ = ["Crew", "Worker"]
 
@@ -119,12 +123,23 @@ class Crew:
                 return _forked(self._zygote, group, spec)
             except (InfraError, EOFError, OSError) as error:
                 self._spawn_instead(error)
+        spec.python = _python()
         return group.makegateway(spec)
 
     def _spawn_instead(self, error: Exception) -> None:
         # Workers that it has forked before may be well.
         self._can_fork = False
         self._note(f"workers are spawned, not forked: {error}")
+
+
+def _python() -> str:
+    """Return the command that execnet has a worker's Python started with, which dies with this process from the start.
+
+    The worker says so itself once it is configured, and by then may have been stopped, or hang in an import.
+    """
+    if not can_fork():
+        return shlex.quote(sys.executable)
+    return shlex.join([sys.executable, "-u", "-c", f"{DIE_WITH.format(parent=os.getpid())};{BOOTSTRAP}"])
 
 
 def _code(process: subprocess.Popen[bytes]) -> int | None:

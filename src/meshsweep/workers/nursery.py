@@ -27,7 +27,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-__all__ = ["BOOTSTRAP", "LAST_S", "NUMBER", "PARENT", "REQUEST", "SIZE", "Descriptors", "die_with", "main"]
+__all__ = ["BOOTSTRAP", "DIE_WITH", "LAST_S", "NUMBER", "PARENT", "REQUEST", "SIZE", "Descriptors", "die_with", "main"]
+
+#: What a spawned process runs first, so that it dies with its parent; what execnet adds to its arguments goes.
+DIE_WITH = (
+    "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);os.getppid()=={parent} or os.kill(os.getpid(),9);sys.argv[1:]=[]"
+)
 
 #: The variable that tells pytest the process id of the command that has started it.
 PARENT = "MESHSWEEP_PARENT"
