@@ -83,8 +83,8 @@ def _session(waves: Sequence[Wave], rundir: RunDir, job: Job, log: EventLog) -> 
         found = follower.ledger()
     from meshsweep.results import report
 
-    report.write_files(found, rundir.path)
-    _remember(rundir, found, log)
+    with report.writing(found, rundir.path):
+        _remember(rundir, found, log)
     _check(codes, found)
     return found
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich import box
@@ -10,15 +12,29 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from meshsweep.beside import beside
 from meshsweep.errors import InfraError
 from meshsweep.record.rundir import RunDir
 from meshsweep.results import junit, ledger, summary
 from meshsweep.results.ledger import BAD, Ledger
 
-__all__ = ["show", "write_files"]
+__all__ = ["show", "write_files", "writing"]
+
+#: From so many results on rendering takes long enough to be done beside something else.
+_MANY = 1000
 
 #: What is worth a line of its own; tests that never ran are summed up.
 _STYLES = {**dict.fromkeys(BAD - {"not-run"}, "red"), "flaky": "yellow", "quarantined": "yellow"}
+
+
+@contextmanager
+def writing(found: Ledger, directory: Path) -> Iterator[None]:
+    """Write summary.xml, summary.json and summary.md of a ledger into a directory while a ``with`` block goes on.
+
+    Each is written whole or not at all. Raises InfraError where the disk refuses; the event log stays as it is.
+    """
+    with beside(lambda: write_files(found, directory), copies=len(found.results) >= _MANY):
+        yield
 
 
 def write_files(found: Ledger, directory: Path) -> None:
