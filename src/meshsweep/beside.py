@@ -1,0 +1,35 @@
+"""Have a copy of this process do one thing while this one does another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["beside"]
+
+
+@contextmanager
+def beside(task: Callable[[], None], *, copies: bool = True) -> Iterator[None]:
+    """Do a task in a copy of this process while the ``with`` block goes on.
+
+    Without ``copies``, where the system has none, and where the copy did not get to the end of the task, the task
+    is done here after the block: what it raises is raised here.
+    """
+    pid = os.fork() if copies and hasattr(os, "fork") else None
+    if pid == 0:
+        code = 1
+        try:
+            task()
+            code = 0
+        finally:
+            # Nothing else of what this process was about to do.
+            os._exit(code)
+    is_done = False
+    try:
+        yield
+    finally:
+        if pid is not None:
+            is_done = os.waitpid(pid, 0)[1] == 0
+    if not is_done:
+        task()

@@ -1,0 +1,60 @@
+"""What a copy of a process does meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from meshsweep.beside import beside
+
+
+@pytest.mark.parametrize("copies", [True, False])
+def test_both_are_done(tmp_path: Path, *, copies: bool) -> None:
+    done = tmp_path / "done"
+    with beside(lambda: note(done), copies=copies):
+        here = os.getpid()
+
+    assert [pid == str(here) for pid in done.read_text().split()] == [not copies]
+
+
+def note(path: Path) -> None:
+    """Write down which process this is."""
+    with path.open("a") as file:
+        print(os.getpid(), file=file)
+
+
+def test_copy_that_dies_is_made_up_for(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    here = os.getpid()
+
+    def dies() -> None:
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        note(done)
+
+    with beside(dies):
+        pass
+
+    assert done.read_text().split() == [str(here)]
+
+
+def test_what_a_task_raises_is_raised_here(capfd: pytest.CaptureFixture[str]) -> None:
+    def fails() -> None:
+        raise ValueError("no room")
+
+    with pytest.raises(ValueError, match="no room"), beside(fails):
+        pass
+    assert capfd.readouterr() == ("", "")
+
+
+def test_block_that_raises_leaves_no_copy(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    with pytest.raises(KeyError), beside(lambda: note(done)):
+        raise KeyError
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+    assert done.exists()
