@@ -206,7 +206,7 @@ def test_chips_of_an_orphan_are_given_up(
     monkeypatch.setattr(pool.time, "monotonic", lambda: now + 121)
 
     assert patient == ()
-    assert ours.ground.forfeited() == (frozenset(here.chips),)
+    assert ours.ground.forfeited() == ((frozenset(here.chips), frozenset()),)
     (told,) = ours.told
     assert ", run killed (pid " in told
     assert told.endswith("which still has them open; given up after 120 s: end that process")

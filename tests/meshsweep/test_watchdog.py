@@ -175,6 +175,30 @@ def test_worker_that_dies_of_being_asked_has_hung(
     assert (hang.test, hang.state, hang.stack) == ("t", "sleeping", "half of a stack")
 
 
+def test_worker_that_dies_in_its_next_test_has_not_hung(
+    tmp_path: Path, rundir: RunDir, dog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was asked for its stacks because of the one before, which had ended after all."""
+    worker = Worker(tmp_path, ASLEEP, rundir)
+    found: list[tuple[Hang | None, bool]] = []
+
+    def goes_on_and_dies(path: Path, ask: object, *, patience_s: float) -> str:
+        dog.ended("gw0")
+        dog.started("gw0", worker.pid, "next", 60.0)
+        worker.process.kill()
+        worker.process.wait()
+        found.append((dog.died("gw0"), dog.is_asking("gw0")))
+        return ""
+
+    monkeypatch.setattr(stacks, "look", goes_on_and_dies)
+    dog.started("gw0", worker.pid, "t", 0.1)
+    until = time.monotonic() + 30
+    while not found and time.monotonic() < until:
+        time.sleep(0.01)
+
+    assert found == [(None, True)]
+
+
 def test_worker_that_dies_in_time_has_crashed(dog: Watchdog, processes: list[subprocess.Popen[bytes]]) -> None:
     dog.started("gw0", processes[0].pid, "t", 600.0)
 

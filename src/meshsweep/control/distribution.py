@@ -175,6 +175,8 @@ class Distribution:
     def ended(self, worker: Worker, error: str, how: str = "died") -> None:
         """Record the end of a worker, and whether the watchdog has brought it about."""
         self._hang = self._watchdog.died(worker.name)
+        if self._hang is None and self._watchdog.is_asking(worker.name):
+            self._late.add(worker.name)
         self._crash = Crash(how=how, stack=self._fatal(worker))
         slot = worker.slot.name if worker.slot is not None else ""
         self._log.write("worker-ended", worker=worker.name, slot=slot, error=error)

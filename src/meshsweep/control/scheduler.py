@@ -166,8 +166,9 @@ class SlotScheduling:
             return
         for chips in self._ground.freed():
             self._dispatch.available(chips)
-        for chips in self._ground.forfeited():
+        for chips, others in self._ground.forfeited():
             self._dispatch.spoiled(chips)
+            self._dispatch.available(others)
         # A slot whose worker has been waiting for it is ready at once.
         while sum(map(self._do, self._dispatch.actions(self._clock() - self._began))):
             pass
@@ -203,8 +204,8 @@ class SlotScheduling:
             assert self._dispatch is not None
             self._dispatch.lost(worker.slot.name)
             self._fallen[node] = worker.slot
-        if task is not None and is_fallen:
-            # The worker was killed for the test before it: that is no attempt at this one.
+        if task is not None and (is_fallen or self._observer.is_late(worker)):
+            # The worker has died of what the test before it had done: that is no attempt at this one.
             assert self._dispatch is not None
             self._dispatch.again(task)
             task = None

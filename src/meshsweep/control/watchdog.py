@@ -44,8 +44,8 @@ class Watchdog:
         self._clock = clock
         self._watched: dict[str, _Watched] = {}
         self._hangs: dict[str, Hang] = {}
-        #: Who is being asked for its stacks, and where in the file they begin.
-        self._asked: tuple[Hang, int] | None = None
+        #: Which test's worker is being asked for its stacks, what is known so far, and where in the file they begin.
+        self._asked: tuple[_Watched, Hang, int] | None = None
         # The lock itself is taken without a line of Python.
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -78,11 +78,17 @@ class Watchdog:
         """
         with self._lock:
             asked = self._asked
-            was_watched = self._watched.pop(worker, None) is not None
+            watched = self._watched.pop(worker, None)
             hang = self._hangs.pop(worker, None)
-        if asked is None or asked[0].worker != worker or not was_watched:
+        # While it was asked it may have gone on to another test, which has not hung.
+        if asked is None or asked[0] is not watched:
             return hang
-        return replace(asked[0], stack=stacks.tail(self._rundir.stack(worker), asked[1]))
+        return replace(asked[1], stack=stacks.tail(self._rundir.stack(worker), asked[2]))
+
+    def is_asking(self, worker: str) -> bool:
+        """Return whether a worker is being asked for its stacks: that it dies may be the fault of the question."""
+        with self._lock:
+            return self._asked is not None and self._asked[0].worker == worker
 
     def close(self) -> None:
         """Stop watching, and wait for the thread."""
@@ -97,7 +103,7 @@ class Watchdog:
             hang = self._hang(late)
             path = self._rundir.stack(late.worker)
             with self._lock:
-                self._asked = hang, stacks.size(path)
+                self._asked = late, hang, stacks.size(path)
             hang = replace(hang, stack=self._stack(late, path))
             with self._lock:
                 self._asked = None

@@ -15,6 +15,9 @@ from meshsweep.leases.use import Terms
 
 __all__ = ["Lease", "Leases", "Waiting", "wait"]
 
+#: Stands for the token of chips that no worker gets.
+_SPOILED = "spoiled"
+
 
 class Lease:
     """The chips of a slot, held until ``release``; ``token`` lets its workers see that they still have them."""
@@ -33,10 +36,14 @@ class Lease:
         return Terms(directory=leases.directory, machine=leases.machine, chips=chips, token=self.token, run=leases.run)
 
     def keep(self, but: Collection[int] = ()) -> None:
-        """Put chips aside for this run's next ``take``, all ``but`` some; ``settle`` gives back what is not taken."""
+        """Put chips aside for this run's next ``take``; ``settle`` gives back what is not taken.
+
+        All ``but`` some, which are spoiled: nobody gets those before this run has ended.
+        """
         kept = {chip: held for chip, held in self._locks.items() if chip not in but}
         self._locks = {chip: held for chip, held in self._locks.items() if chip in but}
         self._leases.spare(kept)
+        self._leases.bar(self._locks)
 
     def release(self) -> None:
         """Give the chips back; a second time does nothing."""
@@ -72,6 +79,8 @@ class Leases:
         self._spare: dict[int, Lock] = {}
         self._waiting: dict[str, Waiting] = {}
         self._tokens: set[str] = set()
+        #: Chips that this run keeps from everybody until it ends.
+        self._spoiled: set[int] = set()
 
     @property
     def waiting(self) -> tuple[Waiting, ...]:
@@ -121,12 +130,17 @@ class Leases:
         self.drop(spare)
 
     def give_up(self, after_s: float) -> tuple[Waiting, ...]:
-        """Leave and return the requests that only orphans have kept waiting for longer than ``after_s``."""
+        """Leave and return the requests that only orphans have kept waiting for longer than ``after_s``.
+
+        And those that want what another run keeps until it ends, while this run does the same: each would wait
+        for the other.
+        """
         now = time.monotonic()
         stuck = {
             name: waiting
             for name, waiting in self._waiting.items()
-            if waiting.orphaned_since_s is not None and now - waiting.orphaned_since_s >= after_s
+            if (waiting.orphaned_since_s is not None and now - waiting.orphaned_since_s >= after_s)
+            or (self._spoiled and self.barred(waiting.chips))
         }
         for name in stuck:
             self._leave(name)
@@ -137,6 +151,14 @@ class Leases:
         reserved = self._who(names.lock_name(self.machine, chip) for chip in sorted(chips))
         used = self._who(names.use_name(self.machine, chip) for chip in sorted(chips))
         return (*reserved, *(f"{who}, which still has them open" for who in used if not reserved))
+
+    def barred(self, chips: Collection[int]) -> frozenset[int]:
+        """Return the chips that another run has found spoiled and keeps until it ends."""
+        files = {chip: names.lock_name(self.machine, chip) for chip in chips}
+        held = {chip: lock.holder(self.directory, n) for chip, n in files.items() if lock.is_held(self.directory, n)}
+        return frozenset(
+            chip for chip, who in held.items() if who is not None and who.token == _SPOILED and who.run != self.run
+        )
 
     def describe(self, *requests: Waiting) -> str:
         """Return for whom requests wait: who holds their chips, and who comes first."""
@@ -151,6 +173,11 @@ class Leases:
         for chip in locks:
             del self._held[chip]
         self._spare.update(locks)
+
+    def bar(self, locks: dict[int, Lock]) -> None:
+        """Keep spoiled chips from everybody until this run ends, and let others read that."""
+        self._spoiled |= locks.keys()
+        self._sign(locks.values(), _SPOILED)
 
     def drop(self, locks: dict[int, Lock]) -> None:
         """Let go of chips, those that are still held."""
@@ -212,7 +239,7 @@ class Leases:
     def _ahead(self, chips: frozenset[int], waiting: Waiting | None) -> list[str]:
         ticket = waiting.ticket.name if waiting else ""
         machine = names.file_name(self.machine)
-        return queue.ahead(self.directory, machine, chips, own=self._waiting, ticket=ticket)
+        return queue.ahead(self.directory, machine, chips, own=self._waiting, ticket=ticket, kept=self._spoiled)
 
     def _queue(self, chips: frozenset[int]) -> None:
         note = Holder.current(self.run, since=time.time())

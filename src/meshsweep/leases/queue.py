@@ -28,17 +28,28 @@ def draw(directory: Path, machine: str, chips: Collection[int], holder: Holder) 
 
 
 def ahead(
-    directory: Path, machine: str, chips: Collection[int], *, own: Collection[str], ticket: str = ""
+    directory: Path,
+    machine: str,
+    chips: Collection[int],
+    *,
+    own: Collection[str],
+    ticket: str = "",
+    kept: Collection[int] = (),
 ) -> list[str]:
     """Return the tickets of others that want some of ``chips`` and were drawn before ``ticket``, first drawn first.
 
-    Without a ticket every other one comes first.
+    Without a ticket every other one comes first. Those that want some of what the asker has ``kept`` until it ends
+    do not: they wait for its end in any case, and it would wait for theirs.
     """
-    wanted = _mask(chips)
+    wanted, barred = _mask(chips), _mask(kept)
     return [
         name
         for name, mask in sorted(_tickets(directory, machine))
-        if mask & wanted and name not in own and (not ticket or name < ticket) and _is_live(directory, name)
+        if mask & wanted
+        and not mask & barred
+        and name not in own
+        and (not ticket or name < ticket)
+        and _is_live(directory, name)
     ]
 
 

@@ -45,8 +45,8 @@ class Ground:
         """Return chips that were refused and can be had from now on; what nobody takes now is given back later."""
         return ()
 
-    def forfeited(self) -> tuple[frozenset[int], ...]:
-        """Return chips that were refused and are waited for no more."""
+    def forfeited(self) -> tuple[tuple[frozenset[int], frozenset[int]], ...]:
+        """Return chips that were refused and are waited for no more, and those that were only asked for with them."""
         return ()
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from meshsweep import probe
 from meshsweep.leases.names import listed
-from meshsweep.leases.pool import Lease, Leases
+from meshsweep.leases.pool import Lease, Leases, Waiting
 from meshsweep.machines import Machine
 from meshsweep.matrix import Environment, Mesh
 from meshsweep.planning.slots import Slot
@@ -105,12 +105,17 @@ class Leasehold(Ground):
         self._tell_waiting()
         return granted
 
-    def forfeited(self) -> tuple[frozenset[int], ...]:
-        """Return chips that only processes have kept from this run that outlived their own."""
-        stuck = self._leases.give_up(_ORPHANS_S)
-        for waiting in stuck:
-            self._tell(f"{waiting.message()}; given up after {_ORPHANS_S:g} s: end that process")
-        return tuple(waiting.chips for waiting in stuck)
+    def forfeited(self) -> tuple[tuple[frozenset[int], frozenset[int]], ...]:
+        """Return chips that only processes have kept from this run that outlived their own, or that are spoiled."""
+        return tuple(map(self._forfeit, self._leases.give_up(_ORPHANS_S)))
+
+    def _forfeit(self, waiting: Waiting) -> tuple[frozenset[int], frozenset[int]]:
+        spoiled = self._leases.barred(waiting.chips)
+        if spoiled:
+            self._tell(f"{listed(self.machine.name, spoiled)}: found spoiled by another run, not waited for")
+            return spoiled, waiting.chips - spoiled
+        self._tell(f"{waiting.message()}; given up after {_ORPHANS_S:g} s: end that process")
+        return waiting.chips, frozenset()
 
     def close(self) -> None:
         """Give back everything."""

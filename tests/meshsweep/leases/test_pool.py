@@ -232,6 +232,51 @@ def test_kept_chips_are_for_the_next_take(tmp_path: Path) -> None:
     assert (bob.take([0]) is None, bob.take([1]) is None) == (False, True)
 
 
+def test_spoiled_chips_let_nobody_wait_for_whom_they_wait_for(tmp_path: Path) -> None:
+    """Bob wants all, and first; Ada keeps a spoiled one until she ends: she would wait for Bob, and Bob for her."""
+    ada, bob = run(tmp_path, "a"), run(tmp_path, "b")
+    lease = taken(ada.take([0, 1]))
+    bob.take([0, 1, 2, 3])
+    before = ada.take([2, 3])
+    lease.keep(but=[0])
+    ada.settle()
+    after = ada.take([2, 3])
+
+    assert before is None
+    assert after is not None
+    assert bob.poll() == ()
+
+
+def test_two_that_keep_spoiled_chips_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    ada, bob = run(tmp_path, "a"), run(tmp_path, "b")
+    taken(ada.take([0, 1])).keep(but=[0])
+    bob_lease = taken(bob.take([2, 3]))
+    ada.settle()
+    ada.take([2, 3])
+    bob.take([0, 1])
+    alone = ada.give_up(60)
+    bob_lease.keep(but=[3])
+    bob.settle()
+
+    assert alone == ()
+    assert ada.barred([2, 3]) == {3}
+    assert [waiting.chips for waiting in ada.give_up(60)] == [{2, 3}]
+    assert [waiting.chips for waiting in bob.give_up(60)] == [{0, 1}]
+
+
+def test_who_has_nothing_spoiled_waits(tmp_path: Path) -> None:
+    """The other run ends, and whoever comes next looks at its chips anew."""
+    ada, bob = run(tmp_path, "a"), run(tmp_path, "b")
+    taken(ada.take([0, 1])).keep(but=[0])
+    ada.settle()
+    bob.take([0, 1])
+    patient = bob.give_up(60)
+    ada.close()
+
+    assert patient == ()
+    assert bob.poll() == ({0, 1},)
+
+
 def test_orphans_are_waited_for_only_so_long(tmp_path: Path) -> None:
     ada, bob = run(tmp_path, "a"), run(tmp_path, "b")
     held = taken(ada.take([2]))
