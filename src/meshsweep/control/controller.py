@@ -32,11 +32,12 @@ class Controller:
         self.log = EventLog(rundir.events)
         self._hold = runlock.hold_events(rundir)
         self.log.write("controller-started", pid=os.getpid())
-        self.book = Book(read(rundir.events), reruns=reruns)
+        earlier = list(read(rundir.events))
+        self.book = Book(earlier, reruns=reruns)
         self.progress = Progress(config)
         #: Tells the chips of a worker.
         self.place: Callable[[str], Collection[int]] = _nowhere
-        self.results = Results(self.log, self.book, self.progress, self._where, Doubts(read(rundir.events)))
+        self.results = Results(self.log, self.book, self.progress, self._where, Doubts(earlier))
 
     def _where(self, worker: str) -> Collection[int]:
         return self.place(worker)

@@ -147,7 +147,7 @@ class Distribution:
 
     def suspects(self) -> frozenset[int]:
         """Return the chips that must be looked at before they are used: the run is a resumed one."""
-        return doubt.suspects(read(self._controller.rundir.events))
+        return doubt.suspects(read(self._controller.rundir.events, "examined", "judged"))
 
     def examined(self, slot: Slot) -> None:
         """Record that the chips of a slot must be looked at before they are used again."""
