@@ -1,4 +1,7 @@
-"""A test matrix for distributed mixture-of-experts models on device meshes."""
+"""A test matrix for distributed mixture-of-experts models on device meshes.
+
+Workers are forked with it imported, which its plugin for pytest allows: PYTEST_DONT_REWRITE
+"""
 
 from __future__ import annotations
 

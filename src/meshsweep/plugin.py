@@ -167,15 +167,22 @@ def _join(config: pytest.Config, sweep: Sweep) -> None:
 def _join_controller(
     config: pytest.Config, sweep: Sweep, rundir: RunDir, backend: backends.Backend, *, distributes: bool
 ) -> None:
-    from meshsweep.workers import zygote
+    from meshsweep.workers import headstart, zygote
     from meshsweep.workers.nursery import PARENT, die_with
 
     assert sweep.wave is not None
     # A command that is killed leaves nothing behind: this process goes with it, its workers go with this process.
     die_with(int(os.environ.pop(PARENT, os.getppid())))
-    # It imports while this process does.
-    modules = sweep.matrix.environments[sweep.environment].preload
-    begun = zygote.begin(modules, backend.variables) if distributes and backend.forks else None
+    begun = headstart.claim(config)
+    forks = distributes and backend.forks
+    if forks:
+        begun = begun or zygote.begin()
+    if isinstance(begun, zygote.Zygote):
+        if forks:
+            # It imports while this process does.
+            begun.preload(sweep.matrix.environments[sweep.environment].preload, backend.variables)
+        else:
+            begun.close()
     from meshsweep.control.controller import Controller
     from meshsweep.control.distribution import Distribution
     from meshsweep.record import leftover
@@ -186,7 +193,7 @@ def _join_controller(
         controller.log.write("note", text="without workers no test runs again: reruns have no effect")
     config.pluginmanager.register(controller, "meshsweep-controller")
     if distributes:
-        distribution = Distribution(controller, sweep.matrix, plan.read(rundir.plan), zygote=begun)
+        distribution = Distribution(controller, sweep.matrix, plan.read(rundir.plan), zygote=begun if forks else None)
         config.pluginmanager.register(distribution, "meshsweep-distribution")
 
 

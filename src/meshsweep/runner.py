@@ -78,37 +78,38 @@ def _logging(rundir: RunDir) -> Iterator[EventLog]:
 
 def _session(waves: Sequence[Wave], rundir: RunDir, job: Job, log: EventLog) -> Ledger:
     """Run waves one after another, and render what the run as a whole has come to."""
+    # Asked before there is much to look through.
+    remembered = max((event["t"] for event in read(rundir.events, "remembered")), default=0.0)
     with following(rundir.events) as follower:
         codes = _run_waves(waves, rundir, job, log)
         found = follower.ledger()
     from meshsweep.results import report
 
     with report.writing(found, rundir.path):
-        _remember(rundir, found, log)
+        _remember(rundir, found, log, since=remembered)
     _check(codes, found)
     return found
 
 
 def _run_waves(waves: Sequence[Wave], rundir: RunDir, job: Job, log: EventLog) -> list[int]:
     """Return pytest's exit code of each wave; one that does not end in order is the last."""
-    codes = []
+    codes: list[int] = []
     began = log.write("session-started", waves=[wave.name for wave in waves])
     for wave in waves:
+        if codes and (codes[-1] not in (*_ORDINARY, _NOTHING_COLLECTED) or _has_stopped(rundir, began)):
+            break
         command = pytest_command(rundir, wave, root=job.root, matrix=job.matrix, suite=job.suite)
         # The user's own options come last and win.
         codes.append(_run_wave([*command, *_run_options(wave), *job.arguments], job.root, log))
         if codes[-1] < 0 or codes[-1] == _INTERNAL_ERROR:
             log.write("infra", text=f"{wave.name}: pytest ended with {_name(codes[-1])}")
-        if codes[-1] not in (*_ORDINARY, _NOTHING_COLLECTED) or _has_stopped(rundir, began):
-            break
     log.write("run-finished", codes=codes)
     return codes
 
 
-def _remember(rundir: RunDir, found: Ledger, log: EventLog) -> None:
+def _remember(rundir: RunDir, found: Ledger, log: EventLog, *, since: float) -> None:
     """Add to the history what it has not got yet: a killed session has added nothing."""
-    last = max((event["t"] for event in read(rundir.events, "remembered")), default=0.0)
-    new = [result for result in found.results if result.started and result.started + result.duration_s > last]
+    new = [result for result in found.results if result.started and result.started + result.duration_s > since]
     history.remember(rundir.history, new)
     log.write("remembered")
 
@@ -139,6 +140,7 @@ def _has_stopped(rundir: RunDir, began: float) -> bool:
 
 def _run_options(wave: Wave) -> list[str]:
     return [
+        *("-p", "meshsweep.workers.headstart"),
         *("-n", str(wave.workers)),
         # Our own progress and list of what went wrong take the place of pytest's.
         *("-o", "console_output_style=classic", "--no-header", "-rN"),
@@ -155,7 +157,7 @@ def _facts(made: Plan, rundir: RunDir) -> dict[str, object]:
         "included": [[str(cell), reason] for cell, reason in made.included],
         "excluded": [[str(cell), reason] for cell, reason in made.excluded],
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()}-{platform.release()}-{platform.machine()}",
         "versions": {name: _version(name) for name in ("meshsweep", "pytest", "pytest-xdist", "torch", "ttnn")},
     }
 

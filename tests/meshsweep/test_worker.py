@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from .project import Project
 
 ONE_CELL = ("run", "--cell", "1x1-bfloat16-tiny", "--workers", "1")
@@ -160,3 +162,66 @@ def test_second_attempt_knows_nothing_of_the_first(project: Project) -> None:
 
     assert (result["outcome"], result["out"], result["properties"]["pcc.mlp"]) == ("failed", "said\n", 0.5)
     assert [attempt["out"] for attempt in result["earlier"]] == ["said\n"]
+
+
+PLACES = """
+    import json
+    import pytest
+    from pathlib import Path
+
+    def pytest_runtest_logreport(report):
+        with Path("places.jsonl").open("a") as file:
+            print(json.dumps([report.nodeid, report.location]), file=file)
+"""
+CASES = """
+    import pytest
+
+    def decorate(function):
+        return function
+
+    @pytest.mark.parametrize("number", range(3))
+    def test_1(cell, number): pass
+
+    class TestA:
+        @pytest.mark.parametrize("number", range(3))
+        @decorate
+        def test_2(self, cell, number): pass
+
+        def test_3(self, cell): pass
+"""
+
+
+def test_every_case_stands_where_pytest_finds_it(project: Project) -> None:
+    project.suite(CASES)
+    project.suite("from .test_suite import test_1\ndef test_9(cell): pass\n", "test_z.py")
+    project.suite("", "__init__.py")
+    project.write("tests/unit/conftest.py", PLACES)
+    file = project.root / "places.jsonl"
+    told = []
+    for arguments in ((), ("-n0",)):
+        done = project.meshsweep(*ONE_CELL, *arguments)
+        assert done.code == 0, done.lines
+        told.append({tuple(map(str, json.loads(line))) for line in file.read_text(encoding="utf-8").splitlines()})
+        file.unlink()
+
+    assert told[0] == told[1]
+    assert len(told[0]) == 11
+
+
+def test_workers_write_no_summary_that_nobody_sees(project: Project) -> None:
+    project.suite("def test_1(cell): pass\n")
+    project.write(
+        "tests/unit/conftest.py",
+        """
+        import os
+        from pathlib import Path
+
+        def pytest_terminal_summary():
+            with Path("summaries.txt").open("a") as file:
+                print(os.environ.get("PYTEST_XDIST_WORKER", "controller"), file=file)
+        """,
+    )
+    done = project.meshsweep(*ONE_CELL)
+
+    assert done.code == 0, done.lines
+    assert (project.root / "summaries.txt").read_text(encoding="utf-8").split() == ["controller"]

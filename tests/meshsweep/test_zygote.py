@@ -49,9 +49,16 @@ def forking(project: Project) -> Project:
 @pytest.fixture
 def zygote() -> Iterator[Zygote]:
     """A process that has imported a module of its own."""
-    made = Zygote(["colorsys"], {"OMP_NUM_THREADS": "1"})
+    made = preloaded(["colorsys"], {"OMP_NUM_THREADS": "1"})
     yield made
     made.close()
+
+
+def preloaded(modules: list[str], variables: dict[str, str], *, patience_s: float = 120.0) -> Zygote:
+    """Return a process that has been told what to import."""
+    made = Zygote(patience_s=patience_s)
+    made.preload(modules, variables)
+    return made
 
 
 def ask(forked: ForkedIO, code: str) -> str:
@@ -83,12 +90,23 @@ def gone(pids: list[int], within_s: float = 20.0) -> bool:
 
 def test_worker_has_what_was_imported(zygote: Zygote) -> None:
     told = ask(
-        zygote.fork(), "import os, sys; print('colorsys' in sys.modules, 'meshsweep' in sys.modules, os.getpid())"
+        zygote.fork(),
+        "import os, sys; print('colorsys' in sys.modules, 'meshsweep.plugin' in sys.modules, os.getpid())",
     )
-    has_module, has_meshsweep, pid = told.split()
+    has_module, has_plugin, pid = told.split()
 
-    assert (has_module, has_meshsweep) == ("True", "False")
+    assert (has_module, has_plugin) == ("True", "True")
     assert int(pid) not in (os.getpid(), zygote.pid)
+
+
+def test_variables_are_set_before_modules_are_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.joinpath("sees.py").write_text("import os\nSEEN = os.environ.get('SET_BEFORE')\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    made = preloaded(["sees"], {"SET_BEFORE": "yes"})
+    told = ask(made.fork(), "import os, sees; print(sees.SEEN, os.environ.get('SET_BEFORE'))")
+    made.close()
+
+    assert told == "yes None"
 
 
 def test_worker_has_this_environment_and_folder(
@@ -159,14 +177,14 @@ def test_unsafe_fork_is_refused(
         encoding="utf-8",
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    made = Zygote(modules, {})
+    made = preloaded(modules, {})
     with pytest.raises(InfraError, match=f"workers cannot be forked: {problem}"):
         made.fork()
     made.close()
 
 
 def test_process_that_takes_too_long_is_refused() -> None:
-    made = Zygote([], {}, patience_s=0.0)
+    made = preloaded([], {}, patience_s=0.0)
     with pytest.raises(InfraError, match="the process to fork workers from was not ready after 0 s"):
         made.fork()
     made.close()
@@ -174,7 +192,7 @@ def test_process_that_takes_too_long_is_refused() -> None:
 
 def test_torch_works_after_the_fork() -> None:
     pytest.importorskip("torch")
-    made = Zygote(["torch"], {"OMP_NUM_THREADS": "1"})
+    made = preloaded(["torch"], {"OMP_NUM_THREADS": "1"})
     code = "import torch; x = torch.ones(300, 300); print(float((x @ x).sum()))"
     told = [ask(made.fork(), code) for _ in range(2)]
     made.close()

@@ -17,9 +17,6 @@ from meshsweep.errors import InfraError
 
 __all__ = ["EventLog", "Reader", "mend", "read"]
 
-#: No event that ``ends_in`` is asked for is longer.
-_LINE_BYTES = 4096
-
 # Once: json.dumps makes an encoder each time that it is asked for anything of its own.
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
@@ -96,16 +93,6 @@ class Reader:
                 event = _event(line)
                 if event is not None:
                     yield event
-
-    def ends_in(self, kind: str) -> bool:
-        """Return whether the last event is of a kind."""
-        try:
-            with self._path.open("rb") as log:
-                log.seek(max(log.seek(0, os.SEEK_END) - _LINE_BYTES, 0))
-                last = log.read().rstrip(b"\n").rpartition(b"\n")[2]
-        except OSError:
-            return False
-        return last.startswith(b'{"event":"%s"' % kind.encode())
 
 
 def read(path: Path, *kinds: str) -> Iterator[dict[str, Any]]:

@@ -34,6 +34,8 @@ class Fold:
         self.gone: dict[str, str] = {}
         self.sent: dict[str, Mapping[str, Any]] = {}
         self.reported: dict[str, dict[int, Mapping[str, Any]]] = {}
+        #: What has a final outcome, in the shape that the ledger wants: thousands of them take a while to make.
+        self.results: dict[str, Result] = {}
         self.given_up: dict[str, str] = {}
         self.problems: list[str] = []
         self.infra: list[str] = []
@@ -79,10 +81,13 @@ class Fold:
 
     def _on_reported(self, event: Mapping[str, Any]) -> None:
         # The same attempt again: a teardown that came late has failed.
-        attempts = self.reported.setdefault(event["test"], {})
-        number = event.get("attempt", 1)
-        before = attempts.get(number, {"slot": self.sent.get(event["test"], {}).get("slot", ""), **event})
-        attempts[number] = {**event, "slot": before["slot"], "final": before.get("final", True)}
+        test, number = event["test"], event.get("attempt", 1)
+        attempts = self.reported.setdefault(test, {})
+        before = attempts.get(number, {"slot": self.sent.get(test, {}).get("slot", ""), **event})
+        final = before.get("final", True)
+        attempts[number] = {**event, "slot": before["slot"], "final": final}
+        if final:
+            self.results[test] = self._result(test)
 
     def _on_given_up(self, event: Mapping[str, Any]) -> None:
         self.given_up[event["test"]] = event["reason"]
@@ -109,7 +114,7 @@ class Fold:
         environment = run.get("environment", "")
         waves: Mapping[str, Sequence[str]] = run.get("waves", {})
         held = quarantine.from_json(run.get("quarantine", ()))
-        results = tuple(self._result(test) for test in {**self.planned, **self.reported})
+        results = tuple(self.results.get(test) or self._result(test) for test in {**self.planned, **self.reported})
         judged = quarantine.judge(held, results, today=run.get("today", ""))
         opens = [r.properties["mesh_open_s"] for r in results if "mesh_open_s" in r.properties]
         return Ledger(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,13 +27,32 @@ _MANY = 1000
 _STYLES = {**dict.fromkeys(BAD - {"not-run"}, "red"), "flaky": "yellow", "quarantined": "yellow"}
 
 
+def _xml(found: Ledger) -> str:
+    return junit.render(found, ledger.rows(found))
+
+
+_RENDERERS: dict[str, Callable[[Ledger], str]] = {
+    "xml": _xml,
+    "json": summary.as_json,
+    "md": summary.as_markdown,
+}
+
+
 @contextmanager
 def writing(found: Ledger, directory: Path) -> Iterator[None]:
     """Write summary.xml, summary.json and summary.md of a ledger into a directory while a ``with`` block goes on.
 
     Each is written whole or not at all. Raises InfraError where the disk refuses; the event log stays as it is.
     """
-    with beside(lambda: write_files(found, directory), copies=len(found.results) >= _MANY):
+    first, *others = _RENDERERS
+    copies = len(found.results) >= _MANY
+    if copies:
+        # Every form asks for them: so each copy has them already.
+        ledger.rows(found)
+    with (
+        beside(lambda: _write(found, directory, first), copies=copies),
+        beside(lambda: _write(found, directory, *others), copies=copies),
+    ):
         yield
 
 
@@ -42,17 +61,15 @@ def write_files(found: Ledger, directory: Path) -> None:
 
     Raises InfraError where the disk refuses; the event log stays as it is.
     """
-    texts = {
-        "xml": junit.render(found, ledger.rows(found)),
-        "json": summary.as_json(found),
-        "md": summary.as_markdown(found),
-    }
-    rundir = RunDir(directory)
+    _write(found, directory, *_RENDERERS)
+
+
+def _write(found: Ledger, directory: Path, *kinds: str) -> None:
     try:
-        for kind, text in texts.items():
+        for kind in kinds:
             part = directory / f".summary.{kind}.{os.getpid()}"
-            part.write_text(text, encoding="utf-8")
-            part.replace(rundir.summary(kind))
+            part.write_text(_RENDERERS[kind](found), encoding="utf-8")
+            part.replace(RunDir(directory).summary(kind))
     except OSError as error:
         raise InfraError(
             f"{directory}: cannot write the summary: {error.strerror}; every result stays in events.jsonl: make room, "

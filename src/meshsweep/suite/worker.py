@@ -87,6 +87,7 @@ class WorkerLoop:
         self._wire = Wire(config.workerinput["wire"], config.workerinput["workerid"])  # type: ignore[attr-defined]
         self._reporter = Reporter(config, self._xdist, self._wire, is_terse=is_terse)
         config.pluginmanager.register(self._reporter, "meshsweep-reporter")
+        self._places: dict[object, tuple[str, int | None]] = {}
 
     def pytest_sessionstart(self) -> None:
         """Have the process write its stacks where they are looked for, should it die by itself."""
@@ -124,12 +125,24 @@ class WorkerLoop:
         # An attempt knows nothing of what an earlier one in this process has recorded and printed.
         del item.user_properties[item.stash.setdefault(_GIVEN, len(item.user_properties)) :]
         item._report_sections.clear()  # noqa: SLF001 - pytest runs an item once
+        self._place(item)
         start = time.perf_counter()
         # The parent as "next item": fixtures of the function end, wider ones stay.
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=item.parent)
         axes = item.stash.get(AXES, None)
         known = slice(0) if axes is None else slice(axes, axes + _AXES)
         return self._reporter.complete(index, time.perf_counter() - start, known)
+
+    def _place(self, item: pytest.Item) -> None:
+        """Tell a case of a parametrized test where it stands: pytest would look for its file with every one anew."""
+        if type(item) is not pytest.Function:
+            return
+        place = self._places.get(item.function)
+        if place is None:
+            self._places[item.function] = item.location[:2]
+        else:
+            # Where pytest keeps what it has found itself.
+            vars(item).setdefault("location", (*place, item.getmodpath()))
 
     @staticmethod
     def _leave(last: pytest.Item, following: pytest.Item | None) -> None:

@@ -1,7 +1,8 @@
 """Be the process that workers are forked from, with the heavy modules imported once.
 
-It speaks over one socket: a line that says whether it is ready, then for each worker one byte with the
-descriptors that become the worker's 0, 1 and 2, and a pipe on which its process id and exit code are written.
+It is spoken to over one socket: it is told what to import, says in a line whether it is ready, and gets for each
+worker one byte with the descriptors that become the worker's 0, 1 and 2, and a pipe on which its process id and
+exit code are written.
 It opens no device and starts no thread: what a fork must not share is made in the workers.
 """
 
@@ -25,9 +26,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["BOOTSTRAP", "DIE_WITH", "LAST_S", "NUMBER", "PARENT", "REQUEST", "SIZE", "Descriptors", "die_with", "main"]
+__all__ = [
+    "BOOTSTRAP",
+    "DIE_WITH",
+    "LAST_S",
+    "NUMBER",
+    "PARENT",
+    "REQUEST",
+    "Descriptors",
+    "die_with",
+    "main",
+    "packed",
+]
 
 #: What a spawned process runs first, so that it dies with its parent; what execnet adds to its arguments goes.
 DIE_WITH = (
@@ -43,16 +55,19 @@ LAST_S = 5.0
 #: What execnet has a spawned worker run.
 BOOTSTRAP = "import sys;exec(eval(sys.stdin.readline()))"
 
-#: A process id or an exit code on a worker's status pipe, the size of a request on its standard input.
+#: A process id or an exit code on a worker's status pipe.
 NUMBER = struct.Struct("=i")
-SIZE = struct.Struct("=Q")
+
+#: What stands before a message: how long it is.
+_SIZE = struct.Struct("=Q")
 
 #: The byte that asks for a worker; its descriptors come along with it.
 REQUEST = b"f"
 
 _PR_SET_PDEATHSIG = 1
 
-#: What every worker imports. No plugin of pytest's: one that was there before pytest cannot have its asserts rewritten.
+#: What every worker imports. No other plugin of pytest's than our own, which asks for that: one that was there before
+#: pytest cannot have its asserts rewritten.
 _COMMON = (
     "pytest",
     "_pytest.assertion.rewrite",
@@ -60,6 +75,9 @@ _COMMON = (
     "_pytest.python",
     "_pytest.terminal",
     "execnet.gateway_base",
+    "meshsweep.plugin",
+    "meshsweep.suite.leave",
+    "meshsweep.suite.worker",
 )
 
 
@@ -86,13 +104,17 @@ def die_with(parent: int) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Import modules, then fork a worker for each request, until the controller has gone."""
-    descriptor, parent, *modules = arguments
+    descriptor, parent = arguments
     die_with(int(parent))
     # Ctrl-C is for the workers, which then report; this process ends with its socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=int(descriptor))
-    problem = _preload([*modules, *_COMMON])
-    control.sendall(json.dumps({"problem": problem}).encode() + b"\n")
+    try:
+        problem = _preload(control)
+        control.sendall(json.dumps({"problem": problem}).encode() + b"\n")
+    except (EOFError, ConnectionError):
+        # The controller has gone, or needs no workers.
+        return 0
     if problem:
         return 1
     # What is frozen is never written to by the collector, so its pages stay shared.
@@ -106,15 +128,32 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _preload(modules: Sequence[str]) -> str:
-    """Import modules and return what went wrong, empty where nothing did."""
+def packed(message: object) -> bytes:
+    """Return a message as it is sent: its length, then JSON."""
+    data = json.dumps(message).encode()
+    return _SIZE.pack(len(data)) + data
+
+
+def _preload(control: socket.socket) -> str:
+    """Import what all workers need, then what is asked for; return what went wrong, empty where nothing did."""
+    problem = _import(_COMMON)
+    asked = _receive(control.fileno())
+    os.environ.update(asked["variables"])
+    problem = problem or _import(asked["modules"])
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    if threads > 1 and not problem:
+        names = ", ".join([*asked["modules"], *_COMMON])
+        return f"{threads} threads run after importing {names}: forking is not safe"
+    return problem
+
+
+def _import(modules: Sequence[str]) -> str:
     for name in modules:
         try:
             importlib.import_module(name)
         except Exception as error:  # noqa: BLE001 - whatever a module raises, workers can be spawned instead
             return f"{name} cannot be imported: {type(error).__name__}: {error}"
-    threads = len(list(Path("/proc/self/task").iterdir()))
-    return f"{threads} threads run after importing {', '.join(modules)}: forking is not safe" if threads > 1 else ""
+    return ""
 
 
 class _Nursery:
@@ -197,7 +236,7 @@ def _work(given: Descriptors) -> None:
         os.dup2(descriptor, target)
     for descriptor in given:
         os.close(descriptor)
-    request = json.loads(_read(SIZE.unpack(_read(SIZE.size))[0]))
+    request = _receive(0)
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["variables"])
@@ -206,9 +245,6 @@ def _work(given: Descriptors) -> None:
         numpy.random.seed()
     sys.argv = ["-c"]
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - it is the worker's standard input
-    # The plugins of pytest's among our modules are imported anew, so that pytest can rewrite their asserts.
-    for name in [name for name in sys.modules if name.partition(".")[0] == "meshsweep"]:
-        del sys.modules[name]
     sys.modules["__main__"] = ModuleType("__main__")
     code = 0
     try:
@@ -231,11 +267,16 @@ def _end(code: int) -> None:
     os._exit(code)
 
 
-def _read(size: int) -> bytes:
-    """Return exactly ``size`` bytes of standard input: what follows them is execnet's."""
+def _receive(descriptor: int) -> Any:
+    """Return a ``packed`` message; raises EOFError where the controller has gone."""
+    return json.loads(_read(descriptor, _SIZE.unpack(_read(descriptor, _SIZE.size))[0]))
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """Return exactly so many bytes: what follows them is somebody else's."""
     data = b""
     while len(data) < size:
-        part = os.read(0, size - len(data))
+        part = os.read(descriptor, size - len(data))
         if not part:
             raise EOFError("the controller has gone")
         data += part

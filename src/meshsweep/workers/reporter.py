@@ -11,13 +11,13 @@ from meshsweep.results.outcome import plain
 from meshsweep.workers.message import Passed
 from meshsweep.workers.wire import Wire
 
-__all__ = ["HOOKS", "NOTHING", "Reporter"]
+__all__ = ["NOTHING", "Reporter"]
 
 #: Stands in a worker's line for the test that it has begun by itself where there is none.
 NOTHING = "-"
 
 #: What is called for every test, which xdist forwards one by one.
-HOOKS = ("pytest_runtest_logstart", "pytest_runtest_logreport", "pytest_runtest_logfinish")
+_HOOKS = ("pytest_runtest_logstart", "pytest_runtest_logreport", "pytest_runtest_logfinish")
 
 
 class Reporter:
@@ -34,13 +34,16 @@ class Reporter:
         self._held: list[pytest.TestReport] = []
         self._location: tuple[str, int | None, str] = ("", None, "")
         self._is_holding = False
-        _mute(config, xdist)
+        _mute(config, xdist, *_HOOKS)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Keep pytest from showing each test: it writes into /dev/null here."""
+        """Keep pytest from showing each test, and a summary: it writes into /dev/null here.
+
+        For the summary plugins import what they need: hypothesis all of itself, 0.15 s.
+        """
         if terminal := session.config.pluginmanager.getplugin("terminalreporter"):
-            _mute(session.config, terminal)
+            _mute(session.config, terminal, *_HOOKS, "pytest_sessionfinish")
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logstart(self, nodeid: str, location: tuple[str, int | None, str]) -> None:
@@ -95,9 +98,9 @@ class Reporter:
             self._xdist.pytest_runtest_logreport(report=report)
 
 
-def _mute(config: pytest.Config, plugin: Any) -> None:
-    """Keep a plugin, but call it no more for every test."""
-    for name in HOOKS:
+def _mute(config: pytest.Config, plugin: Any, *hooks: str) -> None:
+    """Keep a plugin, but call some of its hooks no more."""
+    for name in hooks:
         hook = getattr(config.hook, name)
         if any(implementation.plugin is plugin for implementation in hook.get_hookimpls()):
             # To unregister it and register a part of it again would have it told of earlier warnings twice.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,9 @@ class Session(DSession):  # type: ignore[misc]
     exchange: Exchange
     #: Failed reports of tests in flight: whether they count is known when the test has ended.
     failed: dict[Any, Any]
+    #: Whether all that has happened since ``acted_s`` is that workers went on by themselves.
+    is_smooth = False
+    acted_s = 0.0
 
     @classmethod
     def adopt(cls, session: DSession) -> Session:
@@ -47,11 +51,15 @@ class Session(DSession):  # type: ignore[misc]
 
     def loop_once(self) -> None:
         """Do what is due, then take in what has happened, or nothing for a while."""
-        self._act()
-        self._take_lines(_TICK_S)
+        now_s = time.monotonic()
+        if not self.is_smooth or now_s - self.acted_s >= _TICK_S:
+            self.acted_s = now_s
+            self._act()
+        self.is_smooth = self._take_lines(_TICK_S)
         before = self.shouldstop
         # No event is taken in once there is a reason to stop: xdist's loop looks at it between two calls.
         while not self.queue.empty() and self.shouldstop == before:
+            self.is_smooth = False
             name, arguments = self.queue.get()
             # What the worker had sent by the wire comes first: that it has begun the test which it now reports on.
             self._take_lines(0)
@@ -95,10 +103,14 @@ class Session(DSession):  # type: ignore[misc]
         else:
             self.failed[node] = rep
 
-    def _take_lines(self, timeout_s: float) -> None:
+    def _take_lines(self, timeout_s: float) -> bool:
+        """Take in what workers send; returns whether something came, and each of them has begun its next test."""
+        waiting = []
         for worker, line in self.exchange.wait(timeout_s):
             index, begun, passed = line.split(" ", 2)
-            self.sched.passed(worker, int(index), passed, begun=int(begun) if begun != NOTHING else None)
+            waiting.append(begun == NOTHING)
+            self.sched.passed(worker, int(index), passed, begun=None if waiting[-1] else int(begun))
+        return bool(waiting) and not any(waiting)
 
     def _act(self) -> None:
         if self.shuttingdown or self.shouldstop:

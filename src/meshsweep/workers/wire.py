@@ -200,9 +200,9 @@ def _drain(connection: socket.socket) -> tuple[bytes, bool]:
             return data, False
         except OSError:
             return data, True
-        if not part:
-            return data, True
         data += part
+        if len(part) < _CHUNK_BYTES:
+            return data, not part
 
 
 def _folder() -> Path:

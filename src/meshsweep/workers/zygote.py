@@ -17,7 +17,7 @@ from typing import Any
 from execnet.gateway_base import Popen2IO
 
 from meshsweep.errors import InfraError
-from meshsweep.workers.nursery import LAST_S, NUMBER, REQUEST, SIZE, Descriptors
+from meshsweep.workers.nursery import LAST_S, NUMBER, REQUEST, Descriptors, packed
 
 __all__ = ["ForkedIO", "Zygote", "begin", "can_fork"]
 
@@ -27,32 +27,31 @@ def can_fork() -> bool:
     return sys.platform.startswith("linux")
 
 
-def begin(modules: Sequence[str], variables: Mapping[str, str]) -> Zygote | InfraError | None:
+def begin() -> Zygote | InfraError | None:
     """Return a process to fork workers from, or why there is none; None where this system forks nothing."""
     if not can_fork():
         return None
     try:
-        return Zygote(modules, variables)
+        return Zygote()
     except InfraError as error:
         return error
 
 
 class Zygote:
-    """A process with ``modules`` imported, of which each worker is a copy.
+    """A process of which each worker is a copy.
 
-    It starts at once and imports while this process goes on; the first ``fork`` waits for it.
-    ``variables`` are set before anything is imported. Raises InfraError where it cannot start.
+    It starts at once and imports what all workers need while this process goes on; then, once it is told, what
+    these need. The first ``fork`` waits for it. Raises InfraError where it cannot start.
     """
 
-    def __init__(self, modules: Sequence[str], variables: Mapping[str, str], *, patience_s: float = 120.0) -> None:
+    def __init__(self, *, patience_s: float = 120.0) -> None:
         self._patience_s = patience_s
         self._is_ready = False
         self._control, theirs = socket.socketpair()
         command = [sys.executable, "-u", "-m", "meshsweep.workers.nursery"]
         try:
             self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(os.getpid()), *modules],
-                env={**os.environ, **variables},
+                [*command, str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -62,6 +61,12 @@ class Zygote:
             raise InfraError(f"the process to fork workers from did not start: {error.strerror}") from error
         finally:
             theirs.close()
+
+    def preload(self, modules: Sequence[str], variables: Mapping[str, str]) -> None:
+        """Have it set environment variables, then import modules; to be called once, before ``fork``."""
+        # Where it has ended, the first fork says so.
+        with suppress(OSError):
+            self._control.sendall(packed({"modules": list(modules), "variables": dict(variables)}))
 
     @property
     def pid(self) -> int:
@@ -76,7 +81,7 @@ class Zygote:
         if not self._is_ready:
             self._wait()
             self._is_ready = True
-        request = json.dumps({"folder": str(Path.cwd()), "variables": dict(os.environ)}).encode()
+        request = packed({"folder": str(Path.cwd()), "variables": dict(os.environ)})
         child_in, to_child = os.pipe()
         from_child, child_out = os.pipe()
         ended, status = os.pipe()
@@ -91,18 +96,19 @@ class Zygote:
             for descriptor in (child_in, child_out, status):
                 os.close(descriptor)
         forked = ForkedIO(to_child, from_child, ended)
-        forked.write(SIZE.pack(len(request)) + request)
+        forked.write(request)
         return forked
 
     def close(self) -> None:
         """End the process, and with it all of its workers that still run."""
         self._control.close()
-        try:
-            self._process.wait(LAST_S + 1.0)
-        except subprocess.TimeoutExpired:
-            # It is still importing, or stopped.
-            self._process.kill()
-            self._process.wait()
+        # Before it is ready there are no workers that would need time to end.
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(LAST_S + 1.0 if self._is_ready else 0.0)
+            return
+        # It is still importing, or stopped.
+        self._process.kill()
+        self._process.wait()
 
     def _wait(self) -> None:
         ready, _, _ = select.select([self._control], [], [], self._patience_s)
