@@ -14,6 +14,7 @@ import gc
 import importlib
 import json
 import os
+import platform
 import select
 import signal
 import socket
@@ -137,6 +138,8 @@ def packed(message: object) -> bytes:
 def _preload(control: socket.socket) -> str:
     """Import what all workers need, then what is asked for; return what went wrong, empty where nothing did."""
     problem = _import(_COMMON)
+    # xdist asks this of each worker, and has a process started for it, whose answer is kept.
+    platform.platform()
     asked = _receive(control.fileno())
     os.environ.update(asked["variables"])
     problem = problem or _import(asked["modules"])
