@@ -134,6 +134,7 @@ class _Scratch:
         self.source = torch.zeros(lines, padded, dtype=torch.bfloat16 if self.short else torch.float32)
         self.numbers = torch.empty(lines, padded)
         self.integers = torch.empty(lines, padded // 2 if self.short else padded, dtype=torch.int32)
+        self.lower = torch.empty(lines if self.short else 0, padded // 2, dtype=torch.int32)
 
     def quantise(self, values: torch.Tensor, out: torch.Tensor) -> None:
         """Quantise ``values`` [m, n] into ``out``."""
@@ -147,25 +148,26 @@ class _Scratch:
         torch.bitwise_and(source.view(torch.int32), _TWO_MAGNITUDES if self.short else _MAGNITUDE, out=integers)
         if self.short:
             # Two to an int32: the upper one decides, once each lower one has been moved up beside it.
-            lower = torch.bitwise_left_shift(integers, 16, out=numbers.view(torch.int32)[:, : BLOCK // 2])
+            lower = torch.bitwise_left_shift(integers, 16, out=self.lower[:rows].view_as(integers))
             torch.maximum(integers, lower, out=integers)
         exponent = integers.amax(-1, keepdim=True).bitwise_right_shift_(23)
-        if not bool(exponent.any()):
+        least, most = map(int, exponent.aminmax())
+        if not most:
             # Nothing but zeros and what flushes to them: places of experts that nobody asks for, whole matrices of it.
             out.zero_()
             return
-        clamped = exponent.clamp(_FAST_MIN, _FAST_MAX)
+        is_plain = least >= _FAST_MIN and most <= _FAST_MAX
+        clamped = exponent if is_plain else exponent.clamp(_FAST_MIN, _FAST_MAX)
         down = (clamped - (self.bits - 1)).bitwise_left_shift_(23).view(torch.float32)
         codes = self._scaled(source, clamped, numbers, integers)
         # + 0.0 turns -0.0 into 0.0: a code of zero has no sign.
         codes.round_().clamp_(1 - 2**self.bits, 2**self.bits - 1).mul_(down).add_(0.0)
         made = self.numbers[:rows]
         # Blocks of zeros came out right; those near the ends of float32's range are done in integers.
-        odd = (clamped != exponent) & (exponent != 0)
-        if bool(odd.any()):
-            chosen = odd.squeeze(-1).nonzero().squeeze(-1)
+        odd = () if is_plain else ((clamped != exponent) & (exponent != 0)).squeeze(-1).nonzero().squeeze(-1)
+        if len(odd):
             made = made.bfloat16()
-            made.view(-1, BLOCK)[chosen] = _quantise_bits(source[chosen].float(), self.bits)
+            made.view(-1, BLOCK)[odd] = _quantise_bits(source[odd].float(), self.bits)
         out.copy_(made[:, : self.width])
 
     def _scaled(
