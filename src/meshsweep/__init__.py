@@ -1,7 +1,9 @@
 """A test matrix for distributed mixture-of-experts models on device meshes.
 
-Workers are forked with it imported, which its plugin for pytest allows: PYTEST_DONT_REWRITE
+PYTEST_DONT_REWRITE
 """
+
+# That word tells pytest to leave our asserts as they are: workers are forked with our modules imported.
 
 from __future__ import annotations
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+from meshsweep.workers.nursery import die_with
 
 __all__ = ["beside"]
 
@@ -14,11 +16,14 @@ __all__ = ["beside"]
 def beside(task: Callable[[], None], *, copies: bool = True) -> Iterator[None]:
     """Do a task in a copy of this process while the ``with`` block goes on.
 
-    Without ``copies``, where the system has none, and where the copy did not get to the end of the task, the task
+    Without ``copies``, where the system makes none, and where the copy did not get to the end of the task, the task
     is done here after the block: what it raises is raised here.
     """
-    pid = os.fork() if copies and hasattr(os, "fork") else None
+    parent = os.getpid()
+    pid = _fork() if copies else None
     if pid == 0:
+        # It holds what this process holds, the lock of a run too.
+        die_with(parent)
         # To look for garbage is to write to every page that is still shared.
         gc.disable()
         code = 1
@@ -36,3 +41,10 @@ def beside(task: Callable[[], None], *, copies: bool = True) -> Iterator[None]:
             is_done = os.waitpid(pid, 0)[1] == 0
     if not is_done:
         task()
+
+
+def _fork() -> int | None:
+    """Return what ``os.fork`` does, None where there is no such thing or no room for another process."""
+    with suppress(AttributeError, OSError):
+        return os.fork()
+    return None

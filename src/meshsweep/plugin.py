@@ -1,6 +1,8 @@
 """The pytest plugin: cells, meshes and seeds for tests; one place where its parts are joined.
 
 Outside a project with a ``matrix/`` folder it does nothing.
+
+PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
@@ -10,13 +12,13 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from meshsweep import backends, loader, selection
 from meshsweep.cell import Cell
-from meshsweep.errors import UserError
+from meshsweep.errors import InfraError, UserError
 from meshsweep.leases import place
 from meshsweep.leases.use import Terms, Use
 from meshsweep.matrix import Environment, Floor, Matrix
@@ -29,6 +31,9 @@ from meshsweep.suite.expansion import Expander
 from meshsweep.suite.marks import MARK
 from meshsweep.suite.meshpool import MeshPool
 from meshsweep.suite.seeds import seed_everything, seed_of
+
+if TYPE_CHECKING:
+    from meshsweep.workers.zygote import Zygote
 
 __all__: list[str] = []
 
@@ -158,31 +163,35 @@ def _join(config: pytest.Config, sweep: Sweep) -> None:
     is_worker = hasattr(config, "workerinput")
     # xdist stands aside where tests are only collected.
     distributes = bool(config.getoption("tx", None)) and not config.option.collectonly
+    is_controller = sweep.rundir is not None and not is_worker
+    # First of all: this process may have to wait for chips.
+    zygote = _begin(config, sweep, backend, forks=distributes and backend.forks) if is_controller else None
     if is_worker or not distributes:
         _join_worker(config, sweep, backend)
     if sweep.rundir is not None and not is_worker:
-        _join_controller(config, sweep, sweep.rundir, backend, distributes=distributes)
+        _join_controller(config, sweep, sweep.rundir, distributes=distributes, zygote=zygote)
+
+
+def _begin(
+    config: pytest.Config, sweep: Sweep, backend: backends.Backend, *, forks: bool
+) -> Zygote | InfraError | None:
+    """Tie this process to its command; return the process to fork workers from, where that is done."""
+    from meshsweep.workers import headstart
+    from meshsweep.workers.nursery import PARENT, die_with
+
+    # A command that is killed leaves nothing behind: this process goes with it, its workers go with this process.
+    die_with(int(os.environ.pop(PARENT, os.getppid())))
+    found = headstart.claim(config, is_needed=forks)
+    if found is not None and not isinstance(found, InfraError):
+        # It imports while this process goes on.
+        found.preload(sweep.matrix.environments[sweep.environment].preload, backend.variables)
+    return found
 
 
 def _join_controller(
-    config: pytest.Config, sweep: Sweep, rundir: RunDir, backend: backends.Backend, *, distributes: bool
+    config: pytest.Config, sweep: Sweep, rundir: RunDir, *, distributes: bool, zygote: Zygote | InfraError | None
 ) -> None:
-    from meshsweep.workers import headstart, zygote
-    from meshsweep.workers.nursery import PARENT, die_with
-
     assert sweep.wave is not None
-    # A command that is killed leaves nothing behind: this process goes with it, its workers go with this process.
-    die_with(int(os.environ.pop(PARENT, os.getppid())))
-    begun = headstart.claim(config)
-    forks = distributes and backend.forks
-    if forks:
-        begun = begun or zygote.begin()
-    if isinstance(begun, zygote.Zygote):
-        if forks:
-            # It imports while this process does.
-            begun.preload(sweep.matrix.environments[sweep.environment].preload, backend.variables)
-        else:
-            begun.close()
     from meshsweep.control.controller import Controller
     from meshsweep.control.distribution import Distribution
     from meshsweep.record import leftover
@@ -193,7 +202,7 @@ def _join_controller(
         controller.log.write("note", text="without workers no test runs again: reruns have no effect")
     config.pluginmanager.register(controller, "meshsweep-controller")
     if distributes:
-        distribution = Distribution(controller, sweep.matrix, plan.read(rundir.plan), zygote=begun if forks else None)
+        distribution = Distribution(controller, sweep.matrix, plan.read(rundir.plan), zygote=zygote)
         config.pluginmanager.register(distribution, "meshsweep-distribution")
 
 

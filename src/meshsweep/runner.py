@@ -78,7 +78,7 @@ def _logging(rundir: RunDir) -> Iterator[EventLog]:
 
 def _session(waves: Sequence[Wave], rundir: RunDir, job: Job, log: EventLog) -> Ledger:
     """Run waves one after another, and render what the run as a whole has come to."""
-    # Asked before there is much to look through.
+    # Asked while the log of a new run is short.
     remembered = max((event["t"] for event in read(rundir.events, "remembered")), default=0.0)
     with following(rundir.events) as follower:
         codes = _run_waves(waves, rundir, job, log)
@@ -96,6 +96,7 @@ def _run_waves(waves: Sequence[Wave], rundir: RunDir, job: Job, log: EventLog) -
     codes: list[int] = []
     began = log.write("session-started", waves=[wave.name for wave in waves])
     for wave in waves:
+        # After the last wave nobody looks through the log for that.
         if codes and (codes[-1] not in (*_ORDINARY, _NOTHING_COLLECTED) or _has_stopped(rundir, began)):
             break
         command = pytest_command(rundir, wave, root=job.root, matrix=job.matrix, suite=job.suite)
@@ -157,7 +158,7 @@ def _facts(made: Plan, rundir: RunDir) -> dict[str, object]:
         "included": [[str(cell), reason] for cell, reason in made.included],
         "excluded": [[str(cell), reason] for cell, reason in made.excluded],
         "python": platform.python_version(),
-        "platform": f"{platform.system()}-{platform.release()}-{platform.machine()}",
+        "platform": platform.platform(),
         "versions": {name: _version(name) for name in ("meshsweep", "pytest", "pytest-xdist", "torch", "ttnn")},
     }
 

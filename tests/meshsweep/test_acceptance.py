@@ -420,6 +420,8 @@ def test_cell_without_tests_needs_a_filter(project: Project, option: str, code: 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
+        (["-k", "a and ("], "pytest refused its arguments; its message is above"),
+        (["-m", "a or"], "pytest refused its arguments; its message is above"),
         (["-k", "nowhere", "-n0"], "nothing to run: no test of the suite is left after -k, -m and the named paths"),
         (["--frobnicate"], "pytest refused its arguments; its message is above"),
         (["--", "--collect-only"], "pytest was asked for something else than running tests; see `meshsweep plan`"),

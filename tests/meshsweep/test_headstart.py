@@ -11,6 +11,7 @@ import pytest
 from _pytest.assertion.rewrite import AssertionRewriter
 
 import meshsweep
+from meshsweep import plugin
 from meshsweep.workers import headstart
 from meshsweep.workers.nursery import PARENT
 from meshsweep.workers.zygote import Zygote, can_fork
@@ -32,6 +33,7 @@ CHILDREN = """
 def test_pytest_takes_our_modules_as_they_are() -> None:
     """Workers are forked with them imported: else pytest warns that it cannot rewrite their asserts any more."""
     assert AssertionRewriter.is_rewrite_disabled(str(meshsweep.__doc__))
+    assert AssertionRewriter.is_rewrite_disabled(str(plugin.__doc__))
 
 
 @pytest.fixture
@@ -43,19 +45,34 @@ def config() -> Any:
 def test_process_is_begun_where_a_command_has_started_pytest(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PARENT, str(os.getppid()))
     headstart.pytest_addoption(config.pluginmanager)
-    begun = headstart.claim(config)
+    begun = headstart.claim(config, is_needed=True)
     assert isinstance(begun, Zygote)
     begun.close()
 
     assert gone([begun.pid])
-    assert headstart.claim(config) is None
+    assert headstart.claim(config, is_needed=False) is None
+
+
+def test_process_that_is_not_needed_ends(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PARENT, str(os.getppid()))
+    headstart.pytest_addoption(config.pluginmanager)
+    begun = next(plugin for plugin in config.pluginmanager.get_plugins() if isinstance(plugin, Zygote))
+
+    assert headstart.claim(config, is_needed=False) is None
+    assert gone([begun.pid])
 
 
 def test_nothing_is_begun_elsewhere(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(PARENT, raising=False)
     headstart.pytest_addoption(config.pluginmanager)
 
-    assert headstart.claim(config) is None
+    assert headstart.claim(config, is_needed=False) is None
+
+
+def test_process_is_begun_late_where_it_was_not_begun_early(config: Any) -> None:
+    begun = headstart.claim(config, is_needed=True)
+    assert isinstance(begun, Zygote)
+    begun.close()
 
 
 def test_process_that_nobody_needs_is_not_waited_for() -> None:

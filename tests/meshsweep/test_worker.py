@@ -174,6 +174,7 @@ PLACES = """
             print(json.dumps([report.nodeid, report.location]), file=file)
 """
 CASES = """
+    import functools
     import pytest
 
     def decorate(function):
@@ -188,6 +189,22 @@ CASES = """
         def test_2(self, cell, number): pass
 
         def test_3(self, cell): pass
+
+    class Wrapper:
+        def __init__(self, function):
+            functools.update_wrapper(self, function)
+
+        def __eq__(self, other):
+            return True
+
+        def __call__(self, *arguments, **named):
+            return self.__wrapped__(*arguments, **named)
+
+    @Wrapper
+    def test_4(cell): pass
+
+    @Wrapper
+    def test_5(cell): pass
 """
 
 
@@ -205,7 +222,7 @@ def test_every_case_stands_where_pytest_finds_it(project: Project) -> None:
         file.unlink()
 
     assert told[0] == told[1]
-    assert len(told[0]) == 11
+    assert len(told[0]) == 13
 
 
 def test_workers_write_no_summary_that_nobody_sees(project: Project) -> None:

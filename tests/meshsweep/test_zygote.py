@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -34,15 +35,14 @@ ENVIRONMENTS = """
     backend = "emulated"
     preload = ["no_such_module"]
 """
+FAKE = "    [environments.fake]\n    about = 'the default'\n    backend = 'ttnn'\n"
 ONE_CELL = ("run", "--cell", "1x1-bfloat16-tiny")
 
 
 @pytest.fixture
 def forking(project: Project) -> Project:
     """A project with an environment that forks."""
-    project.declare(
-        environments=ENVIRONMENTS + "    [environments.fake]\n    about = 'the default'\n    backend = 'ttnn'\n"
-    )
+    project.declare(environments=ENVIRONMENTS + FAKE)
     return project
 
 
@@ -188,6 +188,41 @@ def test_process_that_takes_too_long_is_refused() -> None:
     with pytest.raises(InfraError, match="the process to fork workers from was not ready after 0 s"):
         made.fork()
     made.close()
+
+
+def test_process_that_dies_with_its_message_unread_has_ended() -> None:
+    """A socket that is closed with something unread in it tells its peer of an error, not of an end."""
+    made = Zygote()
+    os.kill(made.pid, signal.SIGSTOP)
+    made.preload(["colorsys"], {})
+    os.kill(made.pid, signal.SIGKILL)
+    with pytest.raises(InfraError, match="the process to fork workers from ended with -9 while it imported"):
+        made.fork()
+    made.close()
+
+
+def test_process_that_is_stopped_is_not_waited_for(zygote: Zygote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshsweep.workers.zygote._FORK_S", 0.2)
+    with pytest.raises(InfraError, match="has not forked for 0 s"):
+        stopped(zygote)
+    os.kill(zygote.pid, signal.SIGCONT)
+
+
+def stopped(zygote: Zygote) -> None:
+    """Fork from a process that is stopped once it is ready."""
+    ask(zygote.fork(), "print('ready')")
+    os.kill(zygote.pid, signal.SIGSTOP)
+    zygote.fork()
+
+
+def test_process_that_is_left_while_it_waits_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    made = preloaded([], {})
+    with made._control.dup() as watched:
+        watched.recv(1, socket.MSG_PEEK)  # it is ready, and nobody has read that
+    made._control.close()
+
+    assert made._process.wait(20) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_torch_works_after_the_fork() -> None:
@@ -366,3 +401,51 @@ def test_module_names_are_checked(project: Project) -> None:
     done = project.meshsweep(*ONE_CELL)
 
     assert any("preload: holds 'not one'; expected names of modules, such as torch" in line for line in done.lines)
+
+
+def test_modules_see_what_a_conftest_has_set(forking: Project) -> None:
+    forking.declare(environments=ENVIRONMENTS.replace("about", 'preload = ["heavy"]\n    about', 1) + FAKE)
+    forking.write("heavy.py", "import os\nSEEN = os.environ.get('HEAVY_THREADS')\n")
+    forking.write("conftest.py", "import os\nos.environ['HEAVY_THREADS'] = '4'\n")
+    forking.suite("import heavy\ndef test_1(cell): assert heavy.SEEN == '4'\n")
+    done = forking.meshsweep(*ONE_CELL, "--workers", "1", "--env", "forked")
+
+    assert done.code == 0, done.lines
+
+
+def test_our_plugin_may_be_named_by_its_module(forking: Project) -> None:
+    forking.suite("def test_1(cell): pass\n")
+    forking.write("pytest.ini", "[pytest]\naddopts = -p xdist -p meshsweep.plugin\nfilterwarnings = error\n")
+    done = forking.meshsweep(*ONE_CELL, "--workers", "1", "--env", "forked", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+
+    assert done.code == 0, done.lines
+
+
+DIES = """
+    import os
+
+    started = []
+
+    def pytest_xdist_newgateway(gateway):
+        started.append(gateway)
+        if len(started) <= {times}:
+            os.kill(gateway._io.pid, 9)
+"""
+
+
+def test_worker_that_dies_at_once_is_followed_by_another(forking: Project) -> None:
+    forking.suite("def test_1(cell): pass\n")
+    forking.write("conftest.py", DIES.format(times=1))
+    done = forking.meshsweep(*ONE_CELL, "--workers", "1", "--env", "forked")
+
+    assert done.code == 0, done.lines
+    assert any("note: worker gw0 died before it could be told anything: " in line for line in done.lines)
+
+
+def test_workers_that_all_die_at_once_end_the_run(forking: Project) -> None:
+    forking.suite("def test_1(cell): pass\n")
+    forking.write("conftest.py", DIES.format(times=9))
+    done = forking.meshsweep(*ONE_CELL, "--workers", "1", "--env", "forked")
+
+    assert done.code == 3, done.lines
+    assert any("3 workers in a row died before they could be told anything" in line for line in done.lines)

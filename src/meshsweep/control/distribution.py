@@ -81,7 +81,13 @@ class Distribution:
         self._is_terse = True
         controller.place = self._place
 
-    # xdist's hooks.
+    # xdist's hooks, and pytest's.
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Have pytest refuse what -k or -m cannot mean: workers would after they have collected, as if they crashed."""
+        mark = self._config.pluginmanager.getplugin("mark")
+        mark.pytest_collection_modifyitems(items=[], config=self._config)
 
     @pytest.hookimpl(optionalhook=True, trylast=True)
     def pytest_xdist_setupnodes(self, config: pytest.Config, specs: list[Any]) -> None:

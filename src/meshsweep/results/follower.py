@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from meshsweep.record.events import Reader
@@ -73,4 +73,5 @@ class Follower:
 def _give_way() -> None:
     """Have this thread run where nothing else wants to; only Linux tells a thread from its process."""
     if sys.platform.startswith("linux"):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _POLITE)
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _POLITE)

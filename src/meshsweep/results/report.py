@@ -44,14 +44,14 @@ def writing(found: Ledger, directory: Path) -> Iterator[None]:
 
     Each is written whole or not at all. Raises InfraError where the disk refuses; the event log stays as it is.
     """
-    first, *others = _RENDERERS
     copies = len(found.results) >= _MANY
     if copies:
         # Every form asks for them: so each copy has them already.
         ledger.rows(found)
     with (
-        beside(lambda: _write(found, directory, first), copies=copies),
-        beside(lambda: _write(found, directory, *others), copies=copies),
+        # About as much work each.
+        beside(lambda: _write(found, directory, "xml"), copies=copies),
+        beside(lambda: _write(found, directory, "json", "md"), copies=copies),
     ):
         yield
 

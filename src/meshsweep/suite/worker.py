@@ -87,7 +87,7 @@ class WorkerLoop:
         self._wire = Wire(config.workerinput["wire"], config.workerinput["workerid"])  # type: ignore[attr-defined]
         self._reporter = Reporter(config, self._xdist, self._wire, is_terse=is_terse)
         config.pluginmanager.register(self._reporter, "meshsweep-reporter")
-        self._places: dict[object, tuple[str, int | None]] = {}
+        self._places: dict[int, tuple[str, int | None]] = {}
 
     def pytest_sessionstart(self) -> None:
         """Have the process write its stacks where they are looked for, should it die by itself."""
@@ -137,9 +137,11 @@ class WorkerLoop:
         """Tell a case of a parametrized test where it stands: pytest would look for its file with every one anew."""
         if type(item) is not pytest.Function:
             return
-        place = self._places.get(item.function)
+        # Its cases keep a function alive; it may be any callable, and not hashable.
+        function = id(item.function)
+        place = self._places.get(function)
         if place is None:
-            self._places[item.function] = item.location[:2]
+            self._places[function] = item.location[:2]
         else:
             # Where pytest keeps what it has found itself.
             vars(item).setdefault("location", (*place, item.getmodpath()))

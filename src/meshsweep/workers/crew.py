@@ -28,6 +28,9 @@ __all__ = ["Crew", "Worker"]
 # One test at a time in the main thread, as xdist has it.
 _SPEC = "execmodel=main_thread_only//popen"
 
+#: So many workers may die one after another before they can be told anything.
+_FAILURES = 3
+
 #: A process whose pipes are closed has ended, or is about to: so long is that waited for.
 _PATIENCE_S = 0.2
 
@@ -77,10 +80,26 @@ class Crew:
         self._can_fork = zygote is not None
 
     def start(self, slot: Slot | None, given: Mapping[str, object]) -> Worker:
-        """Start the worker of a slot; ``given`` is added to what it is told."""
+        """Start the worker of a slot; ``given`` is added to what it is told.
+
+        Raises InfraError where one after another dies at once.
+        """
+        for _ in range(_FAILURES):
+            gateway = self._gateway(self._session.nodemanager.group)
+            self._session.exchange.expect(gateway.id)
+            try:
+                return self._set_up(gateway, slot, given)
+            except (OSError, EOFError) as error:
+                gateway._io.kill()  # noqa: SLF001 - execnet's only handle of the process
+                gateway.exit()
+                self._session.exchange.forget(gateway.id)
+                self._note(
+                    f"worker {gateway.id} died before it could be told anything: {error or type(error).__name__}"
+                )
+        raise InfraError(f"{_FAILURES} workers in a row died before they could be told anything")
+
+    def _set_up(self, gateway: Any, slot: Slot | None, given: Mapping[str, object]) -> Worker:
         manager = self._session.nodemanager
-        gateway = self._gateway(manager.group)
-        self._session.exchange.expect(gateway.id)
         self._session.config.hook.pytest_xdist_newgateway(gateway=gateway)
         node = WorkerController(manager, gateway, self._session.config, self._session.put)
         gateway.node = node

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["claim", "pytest_addoption"]
 
+#: What is begun is kept with pytest's plugins: there is no configuration yet that it could be kept in.
 _NAME = "meshsweep-zygote"
 
 
@@ -31,9 +32,18 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
             pluginmanager.register(begun, _NAME)
 
 
-def claim(config: pytest.Config) -> Zygote | InfraError | None:
-    """Return, once, what was begun."""
+def claim(config: pytest.Config, *, is_needed: bool) -> Zygote | InfraError | None:
+    """Return, once, the process that was begun, or begin it now, or why there is none; end it where it is not needed.
+
+    None where it is not needed, and on systems that fork nothing.
+    """
+    from meshsweep.workers import zygote
+
     begun: Zygote | InfraError | None = config.pluginmanager.get_plugin(_NAME)
     if begun is not None:
         config.pluginmanager.unregister(begun)
-    return begun
+    if is_needed:
+        return begun or zygote.begin()
+    if isinstance(begun, zygote.Zygote):
+        begun.close()
+    return None

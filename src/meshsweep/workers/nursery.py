@@ -67,8 +67,8 @@ REQUEST = b"f"
 
 _PR_SET_PDEATHSIG = 1
 
-#: What every worker imports. No other plugin of pytest's than our own, which asks for that: one that was there before
-#: pytest cannot have its asserts rewritten.
+#: What every worker imports. Of pytest's plugins only our own, whose asserts pytest is told to leave as they are: it
+#: cannot rewrite those of a module that was there before.
 _COMMON = (
     "pytest",
     "_pytest.assertion.rewrite",
@@ -109,24 +109,28 @@ def main(arguments: Sequence[str]) -> int:
     die_with(int(parent))
     # Ctrl-C is for the workers, which then report; this process ends with its socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    control = socket.socket(fileno=int(descriptor))
-    try:
-        problem = _preload(control)
-        control.sendall(json.dumps({"problem": problem}).encode() + b"\n")
-    except (EOFError, ConnectionError):
-        # The controller has gone, or needs no workers.
-        return 0
-    if problem:
-        return 1
-    # What is frozen is never written to by the collector, so its pages stay shared.
-    gc.collect()
-    gc.freeze()
-    given = _Nursery(control).serve()
+    with socket.socket(fileno=int(descriptor)) as control:
+        try:
+            problem = _preload(control)
+            control.sendall(json.dumps({"problem": problem}).encode() + b"\n")
+            if problem:
+                return 1
+            given = _serve(control)
+        except (EOFError, ConnectionError):
+            # The controller has gone, or needs no workers.
+            return 0
     if given is None:
         # To take torch apart takes 0.2 s, and somebody waits.
         os._exit(0)
     _work(given)
     return 0
+
+
+def _serve(control: socket.socket) -> Descriptors | None:
+    # What is frozen is never written to by the collector, so its pages stay shared.
+    gc.collect()
+    gc.freeze()
+    return _Nursery(control).serve()
 
 
 def packed(message: object) -> bytes:
@@ -138,9 +142,11 @@ def packed(message: object) -> bytes:
 def _preload(control: socket.socket) -> str:
     """Import what all workers need, then what is asked for; return what went wrong, empty where nothing did."""
     problem = _import(_COMMON)
-    # xdist asks this of each worker, and has a process started for it, whose answer is kept.
+    # Python asks another process, and remembers the answer: each worker asks for xdist.
     platform.platform()
     asked = _receive(control.fileno())
+    # A plugin or a conftest may have set some since this process began.
+    os.environ.clear()
     os.environ.update(asked["variables"])
     problem = problem or _import(asked["modules"])
     threads = len(list(Path("/proc/self/task").iterdir()))
@@ -239,7 +245,11 @@ def _work(given: Descriptors) -> None:
         os.dup2(descriptor, target)
     for descriptor in given:
         os.close(descriptor)
-    request = _receive(0)
+    try:
+        request = _receive(0)
+    except EOFError:
+        # Nobody has waited for this worker.
+        os._exit(0)
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["variables"])

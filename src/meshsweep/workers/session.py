@@ -105,12 +105,13 @@ class Session(DSession):  # type: ignore[misc]
 
     def _take_lines(self, timeout_s: float) -> bool:
         """Take in what workers send; returns whether something came, and each of them has begun its next test."""
-        waiting = []
+        has_come, waits = False, False
         for worker, line in self.exchange.wait(timeout_s):
             index, begun, passed = line.split(" ", 2)
-            waiting.append(begun == NOTHING)
-            self.sched.passed(worker, int(index), passed, begun=None if waiting[-1] else int(begun))
-        return bool(waiting) and not any(waiting)
+            goes_on = begun != NOTHING
+            self.sched.passed(worker, int(index), passed, begun=int(begun) if goes_on else None)
+            has_come, waits = True, waits or not goes_on
+        return has_come and not waits
 
     def _act(self) -> None:
         if self.shuttingdown or self.shouldstop:

@@ -201,6 +201,7 @@ def _drain(connection: socket.socket) -> tuple[bytes, bool]:
         except OSError:
             return data, True
         data += part
+        # A short read has taken all there was; that it has ended is seen by the next.
         if len(part) < _CHUNK_BYTES:
             return data, not part
 

@@ -22,6 +22,10 @@ from meshsweep.workers.nursery import LAST_S, NUMBER, REQUEST, Descriptors, pack
 __all__ = ["ForkedIO", "Zygote", "begin", "can_fork"]
 
 
+#: To fork takes milliseconds; a process that is stopped never does.
+_FORK_S = 10.0
+
+
 def can_fork() -> bool:
     """Return whether this system can fork workers that die with their parent: Linux alone."""
     return sys.platform.startswith("linux")
@@ -63,10 +67,10 @@ class Zygote:
             theirs.close()
 
     def preload(self, modules: Sequence[str], variables: Mapping[str, str]) -> None:
-        """Have it set environment variables, then import modules; to be called once, before ``fork``."""
+        """Have it import modules in this environment and ``variables``; to be called once, before ``fork``."""
         # Where it has ended, the first fork says so.
         with suppress(OSError):
-            self._control.sendall(packed({"modules": list(modules), "variables": dict(variables)}))
+            self._control.sendall(packed({"modules": list(modules), "variables": {**os.environ, **variables}}))
 
     @property
     def pid(self) -> int:
@@ -76,7 +80,7 @@ class Zygote:
     def fork(self) -> ForkedIO:
         """Return the pipes of a new worker in this folder and environment.
 
-        Raises InfraError where the process has ended, or has not imported its modules in time.
+        Raises InfraError where the process has ended, has not imported its modules in time, or does not answer.
         """
         if not self._is_ready:
             self._wait()
@@ -114,6 +118,8 @@ class Zygote:
         ready, _, _ = select.select([self._control], [], [], self._patience_s)
         if not ready:
             raise InfraError(f"the process to fork workers from was not ready after {self._patience_s:.0f} s")
+        line = b""
+        # Where it has ended without reading what it was told, there is an error in place of an end.
         with self._control.makefile("rb") as lines, suppress(OSError):
             line = lines.readline()
         if not line:
@@ -125,7 +131,7 @@ class Zygote:
 class ForkedIO(Popen2IO):
     """The controller's end of a forked worker: execnet's pipes to it, its process id and its end.
 
-    Raises InfraError where the process that was to fork it has ended.
+    Raises InfraError where the process that was to fork it has ended, or does not answer.
     """
 
     def __init__(self, to_child: int, from_child: int, ended: int) -> None:
@@ -134,8 +140,12 @@ class ForkedIO(Popen2IO):
         super().__init__(os.fdopen(to_child, "wb"), os.fdopen(from_child, "rb"), get_execmodel("main_thread_only"))
         self._ended = os.fdopen(ended, "rb", buffering=0)
         self._code: int | None = None
+        if not select.select([ended], [], [], _FORK_S)[0]:
+            self.close()
+            raise InfraError(f"the process to fork workers from has not forked for {_FORK_S:.0f} s")
         pid = self._number()
         if pid is None:
+            self.close()
             raise InfraError("the process to fork workers from has ended")
         self.pid = pid
 
