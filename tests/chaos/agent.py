@@ -24,6 +24,8 @@ _RESULTS_S = 60.0
 _POLL_S = 0.02
 #: So long may what belongs to a killed process take to be gone.
 _GONE_S = 10.0
+#: Within this time of its start a process may not have asked the kernel yet to die with its parent.
+_BORN_S = 0.1
 
 _VERBS = {"kill": 10, "stop": 4, "pause": 4, "break": 3}
 _VICTIMS = {"worker": 8, "zygote": 3, "controller": 4, "command": 3, "all": 2}
@@ -83,6 +85,7 @@ class Agent:
     told: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     _stopped: set[int] = field(default_factory=set)
+    _newborn: set[int] = field(default_factory=set)
     _timers: list[threading.Thread] = field(default_factory=list)
 
     def run(self) -> None:
@@ -148,6 +151,8 @@ class Agent:
             processes.send(pid, signal.SIGKILL)
             return
         self._stopped.add(pid)
+        if processes.age_s(pid) < _BORN_S:
+            self._newborn.add(pid)
         processes.send(pid, signal.SIGSTOP)
         # A stopped worker is the watchdog's; everybody else somebody has to wake, or to kill, sooner or later.
         if act.verb == "pause" or act.victim != "worker":
@@ -163,13 +168,23 @@ class Agent:
         watch.start()
 
     def _await_death(self, doomed: dict[int, str], sweep: Sweep) -> None:
+        left = self._outliving(doomed, sweep)
+        # One that was stopped as it was born finds its parent gone when it goes on, and ends then.
+        for pid in left.keys() & self._newborn:
+            processes.send(pid, signal.SIGCONT)
+        if left.keys() <= self._newborn:
+            left = self._outliving(left, sweep)
+        self.violations += [f"{sweep.mark} {kind} {pid} outlives its controller" for pid, kind in left.items()]
+
+    def _outliving(self, doomed: dict[int, str], sweep: Sweep) -> dict[int, str]:
+        """Return which processes still live after a while."""
         until = time.monotonic() + _GONE_S
         left = doomed
         while left and time.monotonic() < until:
             time.sleep(0.2)
             alive = {one.pid for one in processes.find(sweep.mark)}
             left = {pid: kind for pid, kind in left.items() if pid in alive}
-        self.violations += [f"{sweep.mark} {kind} {pid} outlives its controller" for pid, kind in left.items()]
+        return left
 
     def _kill_zygote(self, victim: Process, sweep: Sweep) -> None:
         """Kill the process that workers are forked from; they die with it, so all that there are must be known."""

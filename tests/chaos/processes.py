@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["MARK", "Process", "find", "send"]
+__all__ = ["MARK", "Process", "age_s", "find", "send"]
 
 #: The variable whose value all processes of a sweep inherit.
 MARK = "CHAOS_MARK"
@@ -59,6 +60,14 @@ def _kind(arguments: list[str], parent: int, found: dict[int, tuple[int, str, li
     if "meshsweep" in arguments:
         return "command"
     return "worker" if any("sys.stdin.readline" in argument for argument in arguments) else "other"
+
+
+def age_s(pid: int) -> float:
+    """Return how long ago a process was forked, to a hundredth of a second; infinity where it has ended."""
+    with suppress(OSError, IndexError):
+        started = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
+    return float("inf")
 
 
 def send(pid: int, number: signal.Signals) -> bool:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.chaos import agent, breaks, judge, suite
+from tests.chaos.agent import Agent
 from tests.chaos.equality import Reference, differences
 from tests.chaos.host import Host, Sweep
-from tests.chaos.processes import MARK, find
+from tests.chaos.processes import MARK, age_s, find, send
 from tests.chaos.run import References, carry_out
 from tests.chaos.suite import Design
 from tests.meshsweep.project import Project, environment
@@ -241,3 +247,48 @@ def test_summaries_are_compared_but_for_what_is_odd() -> None:
         "x differs: message: '1', now '2'",
     ]
     assert differences(before, odd) == []
+
+
+#: Leaves a stopped process behind, which ends when it goes on and finds its parent gone.
+STOPPED = """
+    import os, signal, time
+
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        if os.getppid() == parent:
+            time.sleep(60)
+        os._exit(0)
+    print(pid, flush=True)
+    os.waitid(os.P_PID, pid, os.WSTOPPED)
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("is_newborn", [True, False])
+def test_only_who_was_stopped_as_it_was_born_may_wait(monkeypatch: pytest.MonkeyPatch, *, is_newborn: bool) -> None:
+    monkeypatch.setattr("tests.chaos.agent._GONE_S", 0.5)
+    mark = f"born-{os.getpid()}"
+    command = [sys.executable, "-c", dedent(STOPPED)]
+    with subprocess.Popen(command, env={**os.environ, MARK: mark}, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+    nobody: Any = None
+    agent = Agent(nobody, nobody, (), over=lambda: False)
+    agent._newborn |= {pid} if is_newborn else set()
+    sweep: Any = SimpleNamespace(mark=mark)
+    agent._await_death({pid: "worker"}, sweep)
+
+    assert agent.violations == ([] if is_newborn else [f"{mark} worker {pid} outlives its controller"])
+    send(pid, signal.SIGKILL)
+
+
+def test_age_of_a_process_is_known() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        young = age_s(process.pid)
+        time.sleep(0.2)
+        assert young < 0.2 <= age_s(process.pid) + 0.02
+        process.communicate(b"\n")
+
+    assert age_s(process.pid) == float("inf")

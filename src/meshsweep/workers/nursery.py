@@ -66,6 +66,8 @@ _SIZE = struct.Struct("=Q")
 REQUEST = b"f"
 
 _PR_SET_PDEATHSIG = 1
+#: Looked up before there are copies: until a copy has called it, nothing ends the copy with its parent.
+_prctl: Any = ctypes.CDLL(None, use_errno=True).prctl if sys.platform.startswith("linux") else None
 
 #: What every worker imports. Of pytest's plugins only our own, whose asserts pytest is told to leave as they are: it
 #: cannot rewrite those of a module that was there before.
@@ -98,7 +100,7 @@ def die_with(parent: int) -> None:
     """
     if not sys.platform.startswith("linux"):
         return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
 
