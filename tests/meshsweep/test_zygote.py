@@ -433,19 +433,17 @@ DIES = """
 """
 
 
-def test_worker_that_dies_at_once_is_followed_by_another(forking: Project) -> None:
+@pytest.mark.parametrize(
+    ("times", "code", "said"),
+    [
+        (1, 0, "note: worker gw0 died before it could be told anything: "),
+        (9, 3, "3 workers in a row died before they could be told anything"),
+    ],
+)
+def test_worker_that_dies_at_once_is_followed_by_another(forking: Project, times: int, code: int, said: str) -> None:
     forking.suite("def test_1(cell): pass\n")
-    forking.write("conftest.py", DIES.format(times=1))
+    forking.write("conftest.py", DIES.format(times=times))
     done = forking.meshsweep(*ONE_CELL, "--workers", "1", "--env", "forked")
 
-    assert done.code == 0, done.lines
-    assert any("note: worker gw0 died before it could be told anything: " in line for line in done.lines)
-
-
-def test_workers_that_all_die_at_once_end_the_run(forking: Project) -> None:
-    forking.suite("def test_1(cell): pass\n")
-    forking.write("conftest.py", DIES.format(times=9))
-    done = forking.meshsweep(*ONE_CELL, "--workers", "1", "--env", "forked")
-
-    assert done.code == 3, done.lines
-    assert any("3 workers in a row died before they could be told anything" in line for line in done.lines)
+    assert done.code == code, done.lines
+    assert any(said in line for line in done.lines)
