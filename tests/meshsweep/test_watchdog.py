@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -149,6 +150,17 @@ def test_end_during_the_last_look_saves_the_worker(
     assert dog.ended("gw0") is None
 
 
+T = TypeVar("T")
+
+
+def waited_for(found: list[T]) -> list[T]:
+    """Return what another thread finds, once it has found something."""
+    until = time.monotonic() + 30
+    while not found and time.monotonic() < until:
+        time.sleep(0.01)
+    return found
+
+
 def test_worker_that_dies_of_being_asked_has_hung(
     tmp_path: Path, rundir: RunDir, dog: Watchdog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,11 +178,8 @@ def test_worker_that_dies_of_being_asked_has_hung(
 
     monkeypatch.setattr(stacks, "look", dies)
     dog.started("gw0", worker.pid, "t", 0.1)
-    until = time.monotonic() + 30
-    while not found and time.monotonic() < until:
-        time.sleep(0.01)
+    (hang,) = waited_for(found)
 
-    (hang,) = found
     assert hang is not None
     assert (hang.test, hang.state, hang.stack) == ("t", "sleeping", "half of a stack")
 
@@ -192,11 +201,8 @@ def test_worker_that_dies_in_its_next_test_has_not_hung(
 
     monkeypatch.setattr(stacks, "look", goes_on_and_dies)
     dog.started("gw0", worker.pid, "t", 0.1)
-    until = time.monotonic() + 30
-    while not found and time.monotonic() < until:
-        time.sleep(0.01)
 
-    assert found == [(None, True)]
+    assert waited_for(found) == [(None, True)]
 
 
 def test_worker_that_dies_in_time_has_crashed(dog: Watchdog, processes: list[subprocess.Popen[bytes]]) -> None:

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from meshsweep.workers.message import Passed
+from meshsweep.workers.reporter import HOOKS
 
 __all__ = ["Audience", "needs_all"]
-
-_HOOKS = ("pytest_runtest_logstart", "pytest_runtest_logreport", "pytest_runtest_logfinish")
 
 #: What of pytest's own does nothing for a test that passed, or is done by ``Audience``.
 _CONTENT = {"LFPlugin", "LoggingPlugin", "NFPlugin", "Session", "TerminalReporter"}
@@ -47,7 +46,7 @@ class Audience:
 
 
 def _listeners(config: pytest.Config) -> list[Any]:
-    callers = [getattr(config.hook, hook) for hook in _HOOKS]
+    callers = [getattr(config.hook, hook) for hook in HOOKS]
     return [implementation.plugin for caller in callers for implementation in caller.get_hookimpls()]
 
 

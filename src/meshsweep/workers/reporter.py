@@ -11,13 +11,13 @@ from meshsweep.results.outcome import plain
 from meshsweep.workers.message import Passed
 from meshsweep.workers.wire import Wire
 
-__all__ = ["NOTHING", "Reporter"]
+__all__ = ["HOOKS", "NOTHING", "Reporter"]
 
 #: Stands in a worker's line for the test that it has begun by itself where there is none.
 NOTHING = "-"
 
 #: What is called for every test, which xdist forwards one by one.
-_HOOKS = ("pytest_runtest_logstart", "pytest_runtest_logreport", "pytest_runtest_logfinish")
+HOOKS = ("pytest_runtest_logstart", "pytest_runtest_logreport", "pytest_runtest_logfinish")
 
 
 class Reporter:
@@ -34,7 +34,7 @@ class Reporter:
         self._held: list[pytest.TestReport] = []
         self._location: tuple[str, int | None, str] = ("", None, "")
         self._is_holding = False
-        _mute(config, xdist, *_HOOKS)
+        _mute(config, xdist, *HOOKS)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -43,7 +43,7 @@ class Reporter:
         For the summary plugins import what they need: hypothesis all of itself, 0.15 s.
         """
         if terminal := session.config.pluginmanager.getplugin("terminalreporter"):
-            _mute(session.config, terminal, *_HOOKS, "pytest_sessionfinish")
+            _mute(session.config, terminal, *HOOKS, "pytest_sessionfinish")
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logstart(self, nodeid: str, location: tuple[str, int | None, str]) -> None:

@@ -21,7 +21,6 @@ from meshsweep.workers.nursery import LAST_S, NUMBER, REQUEST, Descriptors, pack
 
 __all__ = ["ForkedIO", "Zygote", "begin", "can_fork"]
 
-
 #: To fork takes milliseconds; a process that is stopped never does.
 _FORK_S = 10.0
 
